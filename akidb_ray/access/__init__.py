@@ -1,0 +1,1 @@
+"""Who may do what: keys, principals, and the one decision every request passes."""

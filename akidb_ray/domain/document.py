@@ -1,0 +1,78 @@
+"""Documents and batches of them, checked before anything is written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from akidb_ray.domain.collection import Metric
+from akidb_ray.domain.errors import InvalidArgument
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DocumentBatch:
+    """n documents, column by column.
+
+    `vectors` is float32 (n, dimension), as the user gave them. `payloads` hold one JSON object each,
+    encoded in UTF-8, or None.
+    """
+
+    ids: Sequence[str]
+    vectors: Vectors
+    texts: Sequence[str | None]
+    payloads: Sequence[bytes | None]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: Sequence[int]) -> "DocumentBatch":
+        return DocumentBatch(
+            ids=[self.ids[row] for row in rows],
+            vectors=self.vectors[rows],
+            texts=[self.texts[row] for row in rows],
+            payloads=[self.payloads[row] for row in rows],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredDocument:
+    """A document as a shard holds it. `version` is the sequence of the write that made it."""
+
+    id: str
+    version: int
+    vector: Vectors | None = None
+    text: str | None = None
+    payload: bytes | None = None
+
+
+def check_vectors(vectors: Vectors, dimension: int, metric: Metric, field: str = "vector") -> None:
+    """Refuse what no index can hold: a wrong width, NaN, infinity, or zero length under cosine.
+
+    `vectors` is float32 (n, d). Raises InvalidArgument that names the row.
+    """
+    if vectors.ndim != 2 or vectors.shape[1] != dimension:
+        raise InvalidArgument(field, f"must have {dimension} numbers, has {vectors.shape[-1]}")
+    # The sum of squares is finite if and only if nothing in the row is NaN, infinite, or so large
+    # that a distance would overflow; one pass finds all three.
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.einsum("ij,ij->i", vectors, vectors)
+    bad = np.flatnonzero(~np.isfinite(squares))
+    if len(bad):
+        row = int(bad[0])
+        raise InvalidArgument(field, _what_is_wrong(vectors[row]), row)
+    if metric is Metric.COSINE:
+        zero = np.flatnonzero(squares == 0.0)
+        if len(zero):
+            reason = "has length zero, so it has no direction for the cosine metric"
+            raise InvalidArgument(field, reason, int(zero[0]))
+
+
+def _what_is_wrong(vector: Vectors) -> str:
+    if np.isnan(vector).any():
+        return f"has NaN at position {int(np.flatnonzero(np.isnan(vector))[0])}"
+    if np.isinf(vector).any():
+        return f"has infinity at position {int(np.flatnonzero(np.isinf(vector))[0])}"
+    return "is too long: the sum of its squares overflows float32"

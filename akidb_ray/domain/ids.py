@@ -1,0 +1,90 @@
+"""Typed identifiers.
+
+Entities have UUIDv7 keys (RFC 9562): they sort by time of creation, so B-trees stay compact.
+A `TenantId` never equals a `DatabaseId`, even with the same bits.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+from uuid import UUID
+
+import xxhash
+from uuid6 import uuid7
+
+from akidb_ray.domain.errors import InvalidArgument
+
+SLOT_COUNT = 4096
+MAX_DOCUMENT_ID_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class EntityId:
+    """Base of typed ids: compare and hash by type and value, print as dashed hex."""
+
+    value: UUID
+
+    @classmethod
+    def new(cls) -> Self:
+        return cls(UUID(int=uuid7().int))
+
+    @classmethod
+    def parse(cls, text: str, field: str = "id") -> Self:
+        """Raises InvalidArgument naming `field` when `text` is not a UUID."""
+        try:
+            return cls(UUID(text))
+        except (ValueError, AttributeError, TypeError):
+            raise InvalidArgument(field, f"{text!r} is not a UUID") from None
+
+    @property
+    def bytes(self) -> bytes:
+        return self.value.bytes
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class TenantId(EntityId):
+    """Key of a tenant."""
+
+
+class UserId(EntityId):
+    """Key of a user."""
+
+
+class DatabaseId(EntityId):
+    """Key of a database."""
+
+
+class CollectionId(EntityId):
+    """Key of a collection."""
+
+
+class StoreId(EntityId):
+    """Identity of a data folder; outlives processes and Ray's node ids."""
+
+
+class ClusterId(EntityId):
+    """Identity of one AkiDB cluster; a store of another cluster is never opened."""
+
+
+def document_hash(document_id: str) -> int:
+    """xxh3_64 of the id's UTF-8: decides the slot, and finds the row in a sealed segment."""
+    return xxhash.xxh3_64_intdigest(document_id.encode())
+
+
+def slot_of(document_id: str) -> int:
+    """The slot, 0 to 4095, that owns this document id."""
+    return document_hash(document_id) % SLOT_COUNT
+
+
+def check_document_id(document_id: object, field: str = "id") -> str:
+    """Return the id when it is a string of 1 to 512 bytes of UTF-8, else raise InvalidArgument."""
+    if not isinstance(document_id, str):
+        raise InvalidArgument(field, "must be a string")
+    try:
+        length = len(document_id.encode())
+    except UnicodeEncodeError:
+        raise InvalidArgument(field, "is not valid Unicode") from None
+    if not 1 <= length <= MAX_DOCUMENT_ID_BYTES:
+        raise InvalidArgument(field, f"must be 1 to {MAX_DOCUMENT_ID_BYTES} bytes, is {length}")
+    return document_id

@@ -1,0 +1,1 @@
+"""Segments: batches of documents with their indexes, growing in memory or sealed on disk."""

@@ -1,0 +1,154 @@
+"""Collections: made and deleted in steps that a crash may interrupt and anyone may finish.
+
+Making one: record it as `creating` with its placement, make its shards' folders, mark it `ready`.
+Deleting: mark it `deleting`, delete the folders, remove the rows. Files go only for a recorded
+deletion, and rows go after files, so nothing is orphaned and nothing is deleted by mistake.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from akidb_ray.access.authorization import Action, Authorizer, Principal, Resource
+from akidb_ray.domain.collection import Collection, CollectionSpec, CollectionState, check_spec
+from akidb_ray.domain.directory import CollectionPlace, Directory
+from akidb_ray.domain.errors import InvalidArgument
+from akidb_ray.domain.filter import RowFilter
+from akidb_ray.domain.query import ShardStatus
+from akidb_ray.domain.tenancy import Database, Tenant
+from akidb_ray.service.catalog_copy import CatalogCopy
+from akidb_ray.service.ports import Catalog, Embedders, ShardHosts
+from akidb_ray.service.tenants import check_active
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionRef:
+    """How a request names a collection: each part by name (the tenant by slug) or id."""
+
+    tenant: str
+    database: str
+    collection: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collections:
+    catalog: Catalog
+    copy: CatalogCopy
+    authorizer: Authorizer
+    hosts: ShardHosts
+    embedders: Embedders
+
+    async def create(
+        self,
+        principal: Principal,
+        ref: CollectionRef,
+        spec: CollectionSpec,
+        description: str = "",
+    ) -> CollectionPlace:
+        """Make the collection `ref.collection`. A `dimension` of 0 means: that of the model."""
+        tenant, database = await self.copy.find(lambda d: _parents(d, ref))
+        resource = Resource("collection", ref.collection, tenant.tenant_id)
+        self.authorizer.authorize(principal, Action.WRITE_COLLECTION, resource)
+        check_active(tenant)
+        spec = check_spec(self._with_dimension(spec))
+        collection_id = await self.catalog.create_collection(
+            database.database_id, ref.collection, spec, description
+        )
+        place = await self._place(CollectionRef(ref.tenant, ref.database, str(collection_id)))
+        return await self.finish(place)
+
+    def _with_dimension(self, spec: CollectionSpec) -> CollectionSpec:
+        if spec.embedding_model is None:
+            return spec
+        dimension = self.embedders.dimension(spec.embedding_model)
+        if spec.dimension not in (0, dimension):
+            raise InvalidArgument(
+                "dimension", f"must be {dimension}, the width of {spec.embedding_model}, or left out"
+            )
+        return replace(spec, dimension=dimension)
+
+    async def list(
+        self, principal: Principal, tenant_ref: str, database_ref: str
+    ) -> list[CollectionPlace]:
+        ref = CollectionRef(tenant_ref, database_ref, "")
+        tenant, database = await self.copy.find(lambda d: _parents(d, ref))
+        resource = Resource("collections", database.name, tenant.tenant_id)
+        self.authorizer.authorize(principal, Action.READ_COLLECTION, resource)
+        return (await self.copy.catch_up()).collections_of(tenant, database)
+
+    async def get(self, principal: Principal, ref: CollectionRef) -> CollectionPlace:
+        place, _ = await self.authorized(principal, ref, Action.READ_COLLECTION)
+        return place
+
+    async def status(self, place: CollectionPlace) -> list[ShardStatus]:
+        """How each shard stands, in order of their numbers."""
+        return list(
+            await asyncio.gather(
+                *(self.hosts.status(p.store_id, place, p.number) for p in place.placements)
+            )
+        )
+
+    async def update(
+        self,
+        principal: Principal,
+        ref: CollectionRef,
+        changes: Mapping[str, Any],
+        if_version: int | None,
+    ) -> Collection:
+        """Change name or description. The other settings are fixed when a collection is made."""
+        place, _ = await self.authorized(principal, ref, Action.WRITE_COLLECTION)
+        if "state" in changes:
+            raise InvalidArgument("state", "is changed by creating and deleting only")
+        updated = await self.catalog.update_collection(
+            place.collection.collection_id, changes, if_version
+        )
+        await self.copy.catch_up()
+        return updated
+
+    async def delete(self, principal: Principal, ref: CollectionRef) -> None:
+        """Delete the collection with all its documents. Asking again finishes what was interrupted."""
+        place, _ = await self.authorized(principal, ref, Action.WRITE_COLLECTION)
+        if place.collection.state is not CollectionState.DELETING:
+            deleting = {"state": CollectionState.DELETING}
+            await self.catalog.update_collection(place.collection.collection_id, deleting)
+            await self.copy.catch_up()
+        await self._finish_deletion(place)
+
+    async def authorized(
+        self, principal: Principal, ref: CollectionRef, action: Action
+    ) -> tuple[CollectionPlace, RowFilter]:
+        """Find a collection and decide what of it the principal may reach."""
+        place = await self._place(ref)
+        resource = Resource("collection", place.collection.name, place.tenant.tenant_id)
+        return place, self.authorizer.authorize(principal, action, resource)
+
+    async def finish(self, place: CollectionPlace) -> CollectionPlace:
+        """Bring an interrupted creation or deletion to its end."""
+        if place.collection.state is CollectionState.DELETING:
+            await self._finish_deletion(place)
+            return place
+        for placement in place.placements:
+            await self.hosts.create_shard(placement.store_id, place, placement.number)
+        ready = {"state": CollectionState.READY}
+        collection = await self.catalog.update_collection(place.collection.collection_id, ready)
+        await self.copy.catch_up()
+        return replace(place, collection=collection)
+
+    async def _finish_deletion(self, place: CollectionPlace) -> None:
+        for placement in place.placements:
+            await self.hosts.drop_shard(placement.store_id, place, placement.number)
+        await self.catalog.remove_collection(place.collection.collection_id)
+        await self.copy.catch_up()
+
+    async def _place(self, ref: CollectionRef) -> CollectionPlace:
+        def look_up(directory: Directory) -> CollectionPlace:
+            tenant, database = _parents(directory, ref)
+            return directory.collection(tenant, database, ref.collection)
+
+        return await self.copy.find(look_up)
+
+
+def _parents(directory: Directory, ref: CollectionRef) -> tuple[Tenant, Database]:
+    tenant = directory.tenant(ref.tenant)
+    return tenant, directory.database(tenant, ref.database)

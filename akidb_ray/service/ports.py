@@ -1,0 +1,116 @@
+"""What the use cases need from the outside. `cluster` carries these out with Ray."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from akidb_ray.domain.collection import Collection, CollectionSpec
+from akidb_ray.domain.directory import CatalogSnapshot, CollectionPlace
+from akidb_ray.domain.document import StoredDocument, Vectors
+from akidb_ray.domain.errors import AkiDBError
+from akidb_ray.domain.ids import CollectionId, DatabaseId, StoreId, TenantId
+from akidb_ray.domain.query import (
+    Hit,
+    ShardCount,
+    ShardGet,
+    ShardSearch,
+    ShardStatus,
+    ShardWrite,
+    WriteOutcome,
+)
+from akidb_ray.domain.tenancy import Database, Tenant, TenantQuota
+
+
+class Catalog(Protocol):
+    """The single source of truth about tenants, databases, collections and placement.
+
+    Every change raises the catalog version. Methods raise NotFound, AlreadyExists, InvalidState,
+    InvalidArgument, and Unavailable when the catalog can't be reached.
+    """
+
+    async def create_tenant(
+        self,
+        name: str,
+        slug: str | None = None,
+        external_id: str | None = None,
+        quota: TenantQuota | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Tenant: ...
+
+    async def update_tenant(
+        self, tenant_id: TenantId, changes: Mapping[str, Any], if_version: int | None = None
+    ) -> Tenant:
+        """`changes` may hold name, slug, external_id, status, metadata and the quota's fields."""
+
+    async def create_database(
+        self, tenant_id: TenantId, name: str, description: str = ""
+    ) -> Database: ...
+
+    async def update_database(
+        self, database_id: DatabaseId, changes: Mapping[str, Any], if_version: int | None = None
+    ) -> Database:
+        """`changes` may hold name and description."""
+
+    async def delete_database(self, database_id: DatabaseId) -> None:
+        """Raises InvalidState while it holds collections."""
+
+    async def create_collection(
+        self, database_id: DatabaseId, name: str, spec: CollectionSpec, description: str = ""
+    ) -> CollectionId:
+        """Record it in state `creating`, its shards placed on stores, in one transaction."""
+
+    async def update_collection(
+        self, collection_id: CollectionId, changes: Mapping[str, Any], if_version: int | None = None
+    ) -> Collection:
+        """`changes` may hold name, description and state (by COLLECTION_MOVES)."""
+
+    async def remove_collection(self, collection_id: CollectionId) -> None:
+        """Remove the rows of a collection in state `deleting`, after its files are gone."""
+
+    async def watch(self, since: int, timeout_s: float) -> CatalogSnapshot | None:
+        """The catalog as soon as its version is above `since`; None when the time is over."""
+
+
+class ShardHosts(Protocol):
+    """The one way to the shards. Calls carry batches; each item is answered by a value or an error.
+
+    A call to a host that can't be reached answers Unavailable for each of its items.
+    """
+
+    async def search(
+        self, store_id: StoreId, items: Sequence[ShardSearch]
+    ) -> list[list[Hit] | AkiDBError]: ...
+
+    async def write(
+        self, store_id: StoreId, items: Sequence[ShardWrite]
+    ) -> list[WriteOutcome | AkiDBError]: ...
+
+    async def get(
+        self, store_id: StoreId, items: Sequence[ShardGet]
+    ) -> list[list[StoredDocument] | AkiDBError]: ...
+
+    async def count(
+        self, store_id: StoreId, items: Sequence[ShardCount]
+    ) -> list[int | AkiDBError]: ...
+
+    async def create_shard(self, store_id: StoreId, place: CollectionPlace, number: int) -> None:
+        """Make the shard's folder, or find it made."""
+
+    async def drop_shard(self, store_id: StoreId, place: CollectionPlace, number: int) -> None:
+        """Delete the shard's folder, or find it gone."""
+
+    async def status(
+        self, store_id: StoreId, place: CollectionPlace, number: int
+    ) -> ShardStatus: ...
+
+
+TextKind = Literal["document", "query"]
+
+
+class Embedders(Protocol):
+    """Turns texts into unit vectors with a named model."""
+
+    async def embed(self, model: str, texts: Sequence[str], kind: TextKind) -> Vectors:
+        """float32 (n, dimension). Raises InvalidArgument for an unknown model, Unavailable."""
+
+    def dimension(self, model: str) -> int:
+        """Width of the model's vectors. Raises InvalidArgument for an unknown model."""
