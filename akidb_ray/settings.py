@@ -1,7 +1,7 @@
 """Process settings: defaults, then the file, then `AKIDB_*` variables, then flags.
 
-`configs/default.toml` documents every one of them and holds the same defaults; a test compares them.
-A variable is named after section and key: `AKIDB_SERVER_PORT` sets `port` in `[server]`.
+`configs/default.toml` documents every one of them and holds the same defaults; a test compares
+them. A variable is named after section and key: `AKIDB_SERVER_PORT` sets `port` in `[server]`.
 """
 
 import os
@@ -61,7 +61,9 @@ class Settings:
     embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
 
 
-def load_settings(file: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
+def load_settings(
+    file: Path | None = None, environment: Mapping[str, str] = os.environ
+) -> Settings:
     """Settings of this process. Raises InvalidArgument that names an unknown or wrong one."""
     values: dict[str, Any] = {}
     if file is not None:
@@ -87,7 +89,9 @@ def _fill(
     changes: dict[str, Any] = {}
     for key, value in values.items():
         if key not in known:
-            raise InvalidArgument(f"{name}.{key}", f"is not known; known: {', '.join(sorted(known))}")
+            raise InvalidArgument(
+                f"{name}.{key}", f"is not known; known: {', '.join(sorted(known))}"
+            )
         changes[key] = _convert(getattr(section, key), value, f"{name}.{key}")
     for key in known:
         variable = f"AKIDB_{name}_{key}".upper()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 from uuid import UUID
 
 from akidb_ray.domain.collection import Collection, CollectionState
@@ -9,6 +10,9 @@ from akidb_ray.domain.errors import InvalidState, NotFound
 from akidb_ray.domain.ids import CollectionId, DatabaseId, EntityId, StoreId, TenantId
 from akidb_ray.domain.placement import ShardPlacement
 from akidb_ray.domain.tenancy import Database, Tenant
+
+Id = TypeVar("Id", bound=EntityId)
+Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Directory:
 
     def tenant(self, ref: str) -> Tenant:
         """By slug or id. Raises NotFound."""
-        found = self._slugs.get(ref) or self._tenants.get(_id(TenantId, ref))
+        found = self._slugs.get(ref) or _by_id(self._tenants, TenantId, ref)
         if found is None:
             raise NotFound("tenant", ref)
         return found
@@ -62,7 +66,7 @@ class Directory:
     def database(self, tenant: Tenant, ref: str) -> Database:
         """By name or id, within the tenant. Raises NotFound."""
         found = self._database_names.get((tenant.tenant_id, ref))
-        found = found or self._databases.get(_id(DatabaseId, ref))
+        found = found or _by_id(self._databases, DatabaseId, ref)
         if found is None or found.tenant_id != tenant.tenant_id:
             raise NotFound("database", ref)
         return found
@@ -70,10 +74,14 @@ class Directory:
     def collection(self, tenant: Tenant, database: Database, ref: str) -> CollectionPlace:
         """By name or id, within the database. Raises NotFound."""
         found = self._collection_names.get((database.database_id, ref))
-        found = found or self._collections.get(_id(CollectionId, ref))
+        found = found or _by_id(self._collections, CollectionId, ref)
         if found is None or found.database_id != database.database_id:
             raise NotFound("collection", ref)
         return self._placed(tenant, database, found)
+
+    @property
+    def collection_count(self) -> int:
+        return len(self._collections)
 
     def all_tenants(self) -> list[Tenant]:
         """By slug."""
@@ -114,8 +122,8 @@ def check_ready(place: CollectionPlace) -> None:
         raise InvalidState("collection", state, "reading and writing documents")
 
 
-def _id(kind: type[EntityId], ref: str) -> EntityId | None:
+def _by_id(things: Mapping[Id, Thing], kind: type[Id], ref: str) -> Thing | None:
     try:
-        return kind(UUID(ref))
+        return things.get(kind(UUID(ref)))
     except ValueError:
         return None

@@ -16,8 +16,8 @@ Vectors = NDArray[np.float32]
 class DocumentBatch:
     """n documents, column by column.
 
-    `vectors` is float32 (n, dimension), as the user gave them. `payloads` hold one JSON object each,
-    encoded in UTF-8, or None.
+    `vectors` is float32 (n, dimension), as the user gave them. `payloads` hold one JSON object
+    each, encoded in UTF-8, or None.
     """
 
     ids: Sequence[str]

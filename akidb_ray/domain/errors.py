@@ -2,8 +2,8 @@
 
 Every error that a caller may see is one of these; foreign exceptions are translated at the border
 that imports their library. `code` is stable and machine-readable, `retryable` says whether the same
-request can succeed later, and `fields` holds what a machine may want to read (`field`, `quota`, ...).
-Errors cross process borders, so each survives pickling with all its attributes.
+request can succeed later, and `fields` holds what a machine may want to read (`field`, `quota`,
+...). Errors cross process borders, so each survives pickling with all its attributes.
 """
 
 from typing import Any, ClassVar, Self

@@ -1,7 +1,7 @@
 """Which shard owns a document, and which store holds a shard.
 
-A document's id hashes to one of 4,096 slots; a collection's slots are cut into equal ranges, one per
-shard. The stored placement decides where a shard lives; `place_shards` only proposes it.
+A document's id hashes to one of 4,096 slots; a collection's slots are cut into equal ranges, one
+per shard. The stored placement decides where a shard lives; `place_shards` only proposes it.
 """
 
 from collections.abc import Mapping, Sequence

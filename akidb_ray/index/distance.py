@@ -38,7 +38,8 @@ def score_of(metric: Metric, distance: float) -> float:
 def nearest(found: Floats, limit: int) -> RowNumbers:
     """Positions of the `limit` smallest of `found`, nearest first; ties in order of position."""
     if limit < len(found):
-        # Every row as near as the last winner takes part, so that ties do not depend on the partition.
+        # Every row as near as the last winner takes part, so that ties do not depend on the
+        # partition.
         border = np.partition(found, limit - 1)[limit - 1]
         candidates = np.flatnonzero(found <= border)
     else:

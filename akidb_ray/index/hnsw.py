@@ -30,7 +30,9 @@ class HnswGraph:
     def build(
         cls, metric: Metric, vectors: Floats, m: int, ef_construction: int, threads: int
     ) -> "HnswGraph":
-        """Index `vectors`, float32 (n, d); cosine vectors must have unit length. Releases the GIL."""
+        """Index `vectors`, float32 (n, d); cosine vectors must have unit length. Releases the
+        GIL.
+        """
         rows, dimension = vectors.shape
         index = hnswlib.Index(space=_SPACES[metric], dim=dimension)
         index.init_index(rows, ef_construction=ef_construction, M=m, random_seed=_SEED)

@@ -11,7 +11,8 @@ class VectorIndex(Protocol):
     def search(self, query: Floats, limit: int, ef: int) -> tuple[RowNumbers, Floats]:
         """About the `limit` nearest rows to `query` (d,) and their distances, nearest first.
 
-        `ef` is the breadth of the search. May find fewer than `limit`: the caller decides what then.
+        `ef` is the breadth of the search. May find fewer than `limit`: the caller decides what
+        then.
         """
 
     def save(self, path: str) -> None: ...

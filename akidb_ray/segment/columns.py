@@ -1,9 +1,9 @@
 """Payload columns of a sealed segment: for each (path, type) its values, sorted, with their rows.
 
-One shape serves every condition: equal values and values in a range are neighbours, so a condition is
-two binary searches and a slice of row numbers. A document with an array at a path has an entry per
-element, one without the path has none. Python compares whole numbers with floats exactly, so the
-binary searches do too.
+One shape serves every condition: equal values and values in a range are neighbours, so a condition
+is two binary searches and a slice of row numbers. A document with an array at a path has an entry
+per element, one without the path has none. Python compares whole numbers with floats exactly, so
+the binary searches do too.
 """
 
 from bisect import bisect_left, bisect_right
@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from akidb_ray.domain.filter import Condition, Flat, Match, Range, Scalar
+from akidb_ray.domain.filter import Condition, Flat, Range, Scalar
 
 MAX_PATHS = 256
 RowMask = NDArray[np.bool_]
@@ -37,7 +37,9 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Column:
-    """`rows[i]` holds the i-th smallest value. Strings: value number w has rows starts[w]:starts[w+1]."""
+    """`rows[i]` holds the i-th smallest value. Strings: value number w has rows
+    starts[w]:starts[w+1].
+    """
 
     type: str
     rows: NDArray[np.int32]
@@ -88,7 +90,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """All columns of a segment. When not `complete`, paths that are missing here may have values."""
+    """All columns of a segment. When not `complete`, paths that are missing here may have
+    values.
+    """
 
     row_count: int
     by_path: dict[str, list[Column]]
@@ -147,13 +151,20 @@ def _encode(path: str, kind: str, rows: Sequence[int], values: Sequence[Any]) ->
         order = np.argsort(codes, kind="stable")
         starts = np.searchsorted(codes[order], np.arange(len(words) + 1))
         return {
-            "path": path, "type": kind, "rows": row_numbers[order], "words": words, "starts": starts,
-        }  # fmt: skip
+            "path": path,
+            "type": kind,
+            "rows": row_numbers[order],
+            "words": words,
+            "starts": starts,
+        }
     numbers = np.asarray(values, _DTYPES[kind])
     order = np.argsort(numbers, kind="stable")
     return {
-        "path": path, "type": kind, "rows": row_numbers[order], "numbers": numbers[order].tobytes(),
-    }  # fmt: skip
+        "path": path,
+        "type": kind,
+        "rows": row_numbers[order],
+        "numbers": numbers[order].tobytes(),
+    }
 
 
 def decode_columns(data: memoryview, row_count: int) -> Columns:

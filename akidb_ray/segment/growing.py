@@ -1,7 +1,7 @@
 """The growing segment: the newest rows, in memory, searched exactly.
 
-One writer appends; readers use views that cover the rows of their time. Rows never move or change, so
-a reader needs no lock: arrays are replaced by larger copies, and old views keep the old ones.
+One writer appends; readers use views that cover the rows of their time. Rows never move or change,
+so a reader needs no lock: arrays are replaced by larger copies, and old views keep the old ones.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,8 @@ class GrowingSegment:
         self._payloads: list[bytes | None] = []
         self._flats: list[dict[str, list[Scalar]]] = []
         self._newest: dict[str, int] = {}
-        # The row that held the same id before, -1 when none did: older views must still find theirs.
+        # The row that held the same id before, -1 when none did: older views must still find
+        # theirs.
         self._former: list[int] = []
         self.size_bytes = 0
 
@@ -95,4 +96,6 @@ class GrowingSegment:
 
     def condition_mask(self, condition: Condition, rows: int) -> RowMask:
         filter = Filter((condition,))
-        return np.fromiter((passes(filter, self._flats[row]) for row in range(rows)), np.bool_, rows)
+        return np.fromiter(
+            (passes(filter, self._flats[row]) for row in range(rows)), np.bool_, rows
+        )

@@ -1,9 +1,9 @@
 """Search in one segment: which way is cheapest, and never too few results.
 
-Three ways: *exact* compares the query with every allowed row; *graph* asks the graph for the nearest
-rows; *overfetch* asks it for more than are wanted, because rows that are dead or filtered out must be
-dropped again. When an overfetch leaves too few, it is widened twice, and then the exact way is taken:
-a search never returns fewer than k while k rows are allowed.
+Three ways: *exact* compares the query with every allowed row; *graph* asks the graph for the
+nearest rows; *overfetch* asks it for more than are wanted, because rows that are dead or filtered
+out must be dropped again. When an overfetch leaves too few, it is widened twice, and then the exact
+way is taken: a search never returns fewer than k while k rows are allowed.
 """
 
 import numpy as np
@@ -56,7 +56,9 @@ def _fetch(limit: int, count: int, rows: int) -> int:
 
 
 def _graph_is_cheaper(fetch: int, count: int, rows: int, dimension: int) -> bool:
-    scan = min(rows * _SCAN_US_PER_ROW, count * _GATHER_US_PER_ROW) * dimension / _MEASURED_DIMENSION
+    scan = (
+        min(rows * _SCAN_US_PER_ROW, count * _GATHER_US_PER_ROW) * dimension / _MEASURED_DIMENSION
+    )
     return fetch * _GRAPH_US_PER_CANDIDATE < scan
 
 

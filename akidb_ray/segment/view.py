@@ -50,7 +50,9 @@ class Segment(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SegmentView:
-    """The first `len(live)` rows of a segment, of which `live` (bool) says which are not deleted."""
+    """The first `len(live)` rows of a segment, of which `live` (bool) says which are not
+    deleted.
+    """
 
     segment: Segment
     vectors: Vectors

@@ -1,1 +1,3 @@
-"""Async use cases over ports: tenants, collections, documents, search. Knows neither HTTP nor Ray."""
+"""Async use cases over ports: tenants, collections, documents, search. Knows neither HTTP nor
+Ray.
+"""

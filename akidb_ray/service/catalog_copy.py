@@ -1,7 +1,7 @@
 """The local copy of the catalog: followed by a long poll, caught up on demand.
 
-No query waits for the catalog. Only an unknown name makes the copy catch up once, before the answer is
-"not found"; and whoever changes the catalog catches up afterwards, to read its own writes.
+No query waits for the catalog. Only an unknown name makes the copy catch up once, before the answer
+is "not found"; and whoever changes the catalog catches up afterwards, to read its own writes.
 """
 
 import asyncio

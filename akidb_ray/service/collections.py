@@ -64,11 +64,12 @@ class Collections:
         dimension = self.embedders.dimension(spec.embedding_model)
         if spec.dimension not in (0, dimension):
             raise InvalidArgument(
-                "dimension", f"must be {dimension}, the width of {spec.embedding_model}, or left out"
+                "dimension",
+                f"must be {dimension}, the width of {spec.embedding_model}, or left out",
             )
         return replace(spec, dimension=dimension)
 
-    async def list(
+    async def list_all(
         self, principal: Principal, tenant_ref: str, database_ref: str
     ) -> list[CollectionPlace]:
         ref = CollectionRef(tenant_ref, database_ref, "")
@@ -107,7 +108,9 @@ class Collections:
         return updated
 
     async def delete(self, principal: Principal, ref: CollectionRef) -> None:
-        """Delete the collection with all its documents. Asking again finishes what was interrupted."""
+        """Delete the collection with all its documents. Asking again finishes what was
+        interrupted.
+        """
         place, _ = await self.authorized(principal, ref, Action.WRITE_COLLECTION)
         if place.collection.state is not CollectionState.DELETING:
             deleting = {"state": CollectionState.DELETING}

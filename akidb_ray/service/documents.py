@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -44,10 +45,14 @@ class IncomingDocument:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """`version` is an opaque token: the sequence that each written shard has reached."""
+    """`version` is an opaque token: the sequence that each written shard has reached.
+
+    `truncated` are ids of documents whose text was longer than the model reads.
+    """
 
     affected: int
     version: str
+    truncated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +66,11 @@ class Documents:
     ) -> Written:
         """Write all documents, each shard's part atomically; acknowledged means on disk.
 
-        The batch is checked whole before anything is written. When a part fails, the error names the
-        ids that were acknowledged; sending the batch again completes it.
+        The batch is checked whole before anything is written. When a part fails, the error names
+        the ids that were acknowledged; sending the batch again completes it.
         """
         place, visible = await self._ready(principal, ref, Action.WRITE_DOCUMENTS)
-        batch = await self._prepare(place, documents)
+        batch, truncated = await self._prepare(place, documents)
         groups = group_by_shard([slot_of(i) for i in batch.ids], len(place.placements))
         writes: list[tuple[ShardPlacement, ShardWrite]] = [
             (
@@ -76,19 +81,23 @@ class Documents:
         ]
         outcomes = await self._write(writes)
         _raise_failed(writes, outcomes)
-        return Written(len(batch), version_token(writes, outcomes))
+        return Written(len(batch), version_token(writes, outcomes), truncated)
 
     async def _prepare(
         self, place: CollectionPlace, documents: Sequence[IncomingDocument]
-    ) -> DocumentBatch:
+    ) -> tuple[DocumentBatch, tuple[str, ...]]:
+        """The checked batch, and the ids of documents whose text was cut by the model."""
         spec = place.collection.spec
         for row, document in enumerate(documents):
             check_document_id(document.id, f"documents[{row}].id")
         vectors = np.zeros((len(documents), spec.dimension), np.float32)
         to_embed = []
+        truncated: tuple[str, ...] = ()
         for row, document in enumerate(documents):
             if document.vector is not None:
-                vectors[row] = as_vector(document.vector, spec.dimension, f"documents[{row}].vector")
+                vectors[row] = as_vector(
+                    document.vector, spec.dimension, f"documents[{row}].vector"
+                )
             elif document.text is None:
                 raise InvalidArgument(f"documents[{row}]", "needs a vector or a text", row)
             else:
@@ -98,13 +107,20 @@ class Documents:
         if to_embed:
             model = _model_of(place, f"documents[{to_embed[0]}]")
             texts = [str(documents[row].text) for row in to_embed]
-            vectors[to_embed] = await self.embedders.embed(model, texts, "document")
-        return DocumentBatch(
+            embedded = await self.embedders.embed(model, texts, "document")
+            vectors[to_embed] = embedded.vectors
+            truncated = tuple(
+                documents[row].id
+                for row, cut in zip(to_embed, embedded.truncated, strict=True)
+                if cut
+            )
+        batch = DocumentBatch(
             ids=[document.id for document in documents],
             vectors=vectors,
-            texts=[document.text for document in documents],
+            texts=[_check_text(d.text, row) for row, d in enumerate(documents)],
             payloads=[_encode_payload(d.payload, row) for row, d in enumerate(documents)],
         )
+        return batch, truncated
 
     async def get(
         self, principal: Principal, ref: CollectionRef, document_id: str, with_vector: bool
@@ -268,8 +284,15 @@ def _encode_payload(payload: Mapping[str, object] | None, row: int) -> bytes | N
     if payload is None:
         return None
     try:
-        return orjson.dumps(payload)
+        # orjson would write NaN as null; this refuses it.
+        return json.dumps(payload, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError) as error:
         raise InvalidArgument(f"documents[{row}].payload", f"is not JSON: {error}", row) from None
 
 
+def _check_text(text: str | None, row: int) -> str | None:
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(f"documents[{row}].text", "is not valid Unicode", row) from None
+    return text

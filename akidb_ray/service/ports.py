@@ -1,11 +1,11 @@
 """What the use cases need from the outside. `cluster` carries these out with Ray."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from akidb_ray.domain.collection import Collection, CollectionSpec
 from akidb_ray.domain.directory import CatalogSnapshot, CollectionPlace
-from akidb_ray.domain.document import StoredDocument, Vectors
+from akidb_ray.domain.document import StoredDocument
 from akidb_ray.domain.errors import AkiDBError
 from akidb_ray.domain.ids import CollectionId, DatabaseId, StoreId, TenantId
 from akidb_ray.domain.query import (
@@ -18,6 +18,7 @@ from akidb_ray.domain.query import (
     WriteOutcome,
 )
 from akidb_ray.domain.tenancy import Database, Tenant, TenantQuota
+from akidb_ray.embedding.embedder import Embedded, TextKind
 
 
 class Catalog(Protocol):
@@ -103,14 +104,11 @@ class ShardHosts(Protocol):
     ) -> ShardStatus: ...
 
 
-TextKind = Literal["document", "query"]
-
-
 class Embedders(Protocol):
     """Turns texts into unit vectors with a named model."""
 
-    async def embed(self, model: str, texts: Sequence[str], kind: TextKind) -> Vectors:
-        """float32 (n, dimension). Raises InvalidArgument for an unknown model, Unavailable."""
+    async def embed(self, model: str, texts: Sequence[str], kind: TextKind) -> Embedded:
+        """One row per text. Raises InvalidArgument for an unknown model, Unavailable."""
 
     def dimension(self, model: str) -> int:
         """Width of the model's vectors. Raises InvalidArgument for an unknown model."""

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from akidb_ray.access.authorization import Action, Principal
 from akidb_ray.domain.collection import CollectionSpec
 from akidb_ray.domain.directory import CollectionPlace, check_ready
@@ -73,7 +71,8 @@ class Search:
                 "text", "needs a collection with an embedding_model; this one takes a vector"
             )
         embedded = await self.embedders.embed(spec.embedding_model, [str(request.text)], "query")
-        return np.asarray(embedded[0])
+        found: Vectors = embedded.vectors[0]
+        return found
 
 
 def _check_query_vector(vector: Vectors, spec: CollectionSpec) -> None:

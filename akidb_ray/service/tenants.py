@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from akidb_ray.access.authorization import Action, Authorizer, Principal, Resource
+from akidb_ray.domain.directory import Directory
 from akidb_ray.domain.errors import InvalidState
 from akidb_ray.domain.tenancy import Database, Tenant, TenantQuota, TenantStatus
 from akidb_ray.service.catalog_copy import CatalogCopy
@@ -31,7 +32,7 @@ class Tenants:
         await self.copy.catch_up()
         return tenant
 
-    async def list(self, principal: Principal) -> list[Tenant]:
+    async def list_all(self, principal: Principal) -> list[Tenant]:
         self.authorizer.authorize(principal, Action.READ_TENANT, Resource("tenants", "all"))
         return (await self.copy.catch_up()).all_tenants()
 
@@ -54,6 +55,11 @@ class Tenants:
         changes = {"status": TenantStatus.DECOMMISSIONED}
         return await self.update(principal, ref, changes, if_version=None)
 
+    async def cluster(self, principal: Principal) -> Directory:
+        """What the whole cluster holds, by the newest copy of the catalog that can be had."""
+        self.authorizer.authorize(principal, Action.READ_CLUSTER, Resource("cluster", "health"))
+        return await self.copy.catch_up()
+
     async def _writable(self, principal: Principal, ref: str) -> Tenant:
         tenant = await self.copy.find(lambda directory: directory.tenant(ref))
         resource = Resource("tenant", tenant.slug, tenant.tenant_id)
@@ -75,7 +81,7 @@ class Databases:
         await self.copy.catch_up()
         return database
 
-    async def list(self, principal: Principal, tenant_ref: str) -> list[Database]:
+    async def list_all(self, principal: Principal, tenant_ref: str) -> list[Database]:
         tenant = await self._tenant(principal, tenant_ref, Action.READ_DATABASE)
         return (await self.copy.catch_up()).databases_of(tenant)
 

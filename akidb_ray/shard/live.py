@@ -24,7 +24,8 @@ class LiveSegment:
     """A segment and which of its rows are live.
 
     `frozen_at` is the last sequence that went into it, once it takes no more rows. `entry` is what
-    the manifest says of it, once it is sealed. `dirty` says that rows died since its tombstone file.
+    the manifest says of it, once it is sealed. `dirty` says that rows died since its tombstone
+    file.
     """
 
     def __init__(self, segment: GrowingSegment | SealedSegment, live: NDArray[np.bool_]) -> None:

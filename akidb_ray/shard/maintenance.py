@@ -1,7 +1,7 @@
 """What happens behind the writes: sealing frozen segments and building their graphs.
 
-Both run beside reads and writes, and take the commit lock only to swap the result in. A crash at any
-point leaves files that no manifest names; the next opening removes them.
+Both run beside reads and writes, and take the commit lock only to swap the result in. A crash at
+any point leaves files that no manifest names; the next opening removes them.
 """
 
 import uuid
@@ -38,7 +38,8 @@ def maintain(replica: Replica) -> bool:
 
 
 def seal_oldest(replica: Replica) -> None:
-    """Write the oldest frozen segment to disk, without its dead rows, and put it in the other's place.
+    """Write the oldest frozen segment to disk, without its dead rows, and put it in the other's
+    place.
 
     Rows that die while the files are written are marked dead in the new segment at the swap.
     """
@@ -61,7 +62,10 @@ def seal_oldest(replica: Replica) -> None:
 
 
 def _write_sealed(
-    replica: Replica, frozen: LiveSegment, rows: "np.ndarray[tuple[int], np.dtype[np.int64]]", name: str
+    replica: Replica,
+    frozen: LiveSegment,
+    rows: "np.ndarray[tuple[int], np.dtype[np.int64]]",
+    name: str,
 ) -> LiveSegment:
     path = SEGMENTS / name
     source = Source(frozen.segment, rows)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 class ShardPolicy:
     """Limits of one replica.
 
-    A growing segment is sealed at `seal_rows` or `seal_bytes`, or after `seal_idle_s` without a write
-    when it has at least `index_min_rows`. Smaller segments get no graph: comparing is as fast.
+    A growing segment is sealed at `seal_rows` or `seal_bytes`, or after `seal_idle_s` without a
+    write when it has at least `index_min_rows`. Smaller segments get no graph: comparing is as
+    fast.
     """
 
     seal_rows: int = 50_000

@@ -1,8 +1,9 @@
 """Making and opening a replica's folder.
 
-Opening reads the live manifest, maps the segments it names, marks their dead rows, and replays the log
-from the checkpoint on. Replaying a record again changes nothing, so a crash in the middle of opening is
-harmless. Files that no manifest names are what an interrupted change left behind, and are removed.
+Opening reads the live manifest, maps the segments it names, marks their dead rows, and replays the
+log from the checkpoint on. Replaying a record again changes nothing, so a crash in the middle of
+opening is harmless. Files that no manifest names are what an interrupted change left behind, and
+are removed.
 """
 
 import logging
@@ -114,7 +115,7 @@ def _load_graph(fs: FileSystem, entry: SegmentEntry, shard: LiveShard) -> HnswGr
 
 
 def _remove_rubbish(fs: FileSystem, manifest: Manifest) -> None:
-    kept = {
+    kept: dict[PurePosixPath, set[str | None]] = {
         SEGMENTS: {entry.segment for entry in manifest.segments},
         INDEXES: {entry.graph for entry in manifest.segments},
         TOMBSTONES: {entry.tombstones for entry in manifest.segments},

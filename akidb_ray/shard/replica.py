@@ -1,9 +1,9 @@
 """A replica of a shard: the one place that orders, logs and applies its writes.
 
-How a write goes: writers queue up; the one that gets the commit lock takes the whole queue, resolves
-and logs each write, makes all of them durable with one fsync, applies them, and publishes one new
-view. So writers that arrive while an fsync runs share the next one, a reader never sees what is not
-durable, and nothing is acknowledged before it is on disk.
+How a write goes: writers queue up; the one that gets the commit lock takes the whole queue,
+resolves and logs each write, makes all of them durable with one fsync, applies them, and publishes
+one new view. So writers that arrive while an fsync runs share the next one, a reader never sees
+what is not durable, and nothing is acknowledged before it is on disk.
 
 After a failed fsync or checkpoint the replica refuses writes until it is opened again from disk.
 """
@@ -217,7 +217,8 @@ class Replica:
     def checkpoint(self, sealed: list[LiveSegment], sequence: int) -> None:
         """Under the commit lock: make `sealed` the segments on disk, holding all up to `sequence`.
 
-        Tombstones are written first, then the manifest is swapped, then old files of the log may go.
+        Tombstones are written first, then the manifest is swapped, then old files of the log may
+        go.
         """
         try:
             for live in sealed:
@@ -294,5 +295,3 @@ def _ours(error: Exception) -> AkiDBError:
     ours = Internal(f"{type(error).__name__} while writing: {error}")
     ours.__cause__ = error
     return ours
-
-

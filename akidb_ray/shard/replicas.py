@@ -2,7 +2,6 @@
 
 import logging
 import threading
-from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from akidb_ray.domain.collection import CollectionSpec
@@ -115,13 +114,13 @@ class Replicas:
             self._work.clear()
             busy = False
             for shard, replica in list(self._open.items()):
-                busy = self._maintain_one(shard, lambda r=replica: maintain(r)) or busy
+                busy = self._maintain_one(shard, replica) or busy
             if not busy:
                 self._work.wait(_MAINTENANCE_POLL_S)
 
-    def _maintain_one(self, shard: ShardKey, work: Callable[[], bool]) -> bool:
+    def _maintain_one(self, shard: ShardKey, replica: Replica) -> bool:
         try:
-            return not self._closing and work()
+            return not self._closing and maintain(replica)
         except Exception:
             # The replica has marked itself as failed where its state may differ from the disk; the
             # next request opens it again. Other shards must not suffer.

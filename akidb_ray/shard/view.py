@@ -54,7 +54,9 @@ class View:
             for distance, _, segment, row in candidates[: query.limit]
         ]
 
-    def get(self, ids: Sequence[str], visible: RowFilter, with_vector: bool) -> list[StoredDocument]:
+    def get(
+        self, ids: Sequence[str], visible: RowFilter, with_vector: bool
+    ) -> list[StoredDocument]:
         """The documents with these ids that are there and visible, in the order of `ids`."""
         found = []
         for document_id in ids:
@@ -90,12 +92,13 @@ class View:
     def _query_vector(self, vector: Vectors) -> Vectors:
         check_vectors(vector[None, :], self.dimension, self.metric)
         if self.metric is Metric.COSINE:
-            return (vector / np.linalg.norm(vector)).astype(np.float32)
+            return np.asarray(vector / np.linalg.norm(vector), np.float32)
         return vector.astype(np.float32)
 
     def _vector(self, segment: SegmentView, row: int) -> Vectors:
         """The vector as it came in: cosine vectors get their length back."""
-        return segment.vectors[row] * np.float32(segment.segment.row(row).length)
+        length = np.float32(segment.segment.row(row).length)
+        return np.multiply(segment.vectors[row], length, dtype=np.float32)
 
     def _hit(self, distance: float, segment: SegmentView, row: int, query: VectorQuery) -> Hit:
         stored = segment.segment.row(row)

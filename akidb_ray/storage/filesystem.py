@@ -1,7 +1,7 @@
 """The file system port: what each operation promises after a power loss.
 
-Two rules hold everywhere. The content of a file survives when it was synced; its *name* survives when
-the directory that holds it was synced. A method that says "durable" does both.
+Two rules hold everywhere. The content of a file survives when it was synced; its *name* survives
+when the directory that holds it was synced. A method that says "durable" does both.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,7 +26,8 @@ class AppendFile(Protocol):
     def sync(self) -> None:
         """Make everything written so far survive power loss.
 
-        Raises StorageFailed; then nobody knows what is on disk, and the file must not be used again.
+        Raises StorageFailed; then nobody knows what is on disk, and the file must not be used
+        again.
         """
 
     def close(self) -> None: ...
@@ -39,7 +40,9 @@ class FileLock(Protocol):
 
 
 class FileSystem(Protocol):
-    """One folder tree. Paths are relative to its root. All methods raise StorageFull, StorageFailed."""
+    """One folder tree. Paths are relative to its root. All methods raise StorageFull,
+    StorageFailed.
+    """
 
     def create_directory(self, path: PurePath) -> None:
         """Make a directory and its parents, durably. Fine when it exists."""
@@ -68,11 +71,14 @@ class FileSystem(Protocol):
     def import_file(self, path: PurePath, produce: Callable[[str], None]) -> None:
         """Create a file by a library that writes by itself: `produce` gets a scratch path.
 
-        The result is synced and moved to `path` whole or not at all. Its name needs `sync_directory`.
+        The result is synced and moved to `path` whole or not at all. Its name needs
+        `sync_directory`.
         """
 
     def library_path(self, path: PurePath) -> str:
-        """A path of the operating system with this content, for libraries that read by themselves."""
+        """A path of the operating system with this content, for libraries that read by
+        themselves.
+        """
 
     def replace(self, path: PurePath, content: Bytes) -> None:
         """Atomically and durably make `content` the whole of `path`."""
@@ -93,7 +99,9 @@ class FileSystem(Protocol):
         """Make created, renamed and removed names in `path` survive power loss."""
 
     def lock(self, path: PurePath, wait_s: float) -> FileLock:
-        """Take an exclusive lock, waiting for a former holder. Raises Unavailable after `wait_s`."""
+        """Take an exclusive lock, waiting for a former holder. Raises Unavailable after
+        `wait_s`.
+        """
 
     def free_bytes(self) -> int: ...
 

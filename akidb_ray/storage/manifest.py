@@ -20,7 +20,9 @@ _MAGIC = b"akidb-manifest 1"
 
 @dataclass(frozen=True, slots=True)
 class SegmentEntry:
-    """One sealed segment. Checksums are CRC-32C of `segment.json`, the graph, the tombstone file."""
+    """One sealed segment. Checksums are CRC-32C of `segment.json`, the graph, the tombstone
+    file.
+    """
 
     segment: str
     rows: int

@@ -1,4 +1,6 @@
-"""A store: a data folder with an identity of its own, which outlives processes and Ray's node ids."""
+"""A store: a data folder with an identity of its own, which outlives processes and Ray's node
+ids.
+"""
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -31,13 +33,18 @@ def open_store(fs: FileSystem, cluster_id: ClusterId, lock_wait_s: float) -> Sto
     """Lock the folder and read its identity; an empty folder gets one.
 
     After a crash the former holder may live on for some seconds, so this waits for the lock.
-    Raises Unavailable when it stays locked, InvalidState when it belongs to another cluster, Corrupt.
+    Raises Unavailable when it stays locked, InvalidState when it belongs to another cluster,
+    Corrupt.
     """
     fs.create_directory(PurePosixPath())
     lock = fs.lock(_LOCK, lock_wait_s)
     try:
         if not fs.exists(_IDENTITY):
-            identity = {"format": _FORMAT, "store_id": str(StoreId.new()), "cluster_id": str(cluster_id)}
+            identity = {
+                "format": _FORMAT,
+                "store_id": str(StoreId.new()),
+                "cluster_id": str(cluster_id),
+            }
             fs.replace(_IDENTITY, orjson.dumps(identity))
         store_id, owner = _read_identity(fs)
         if owner != cluster_id:

@@ -6,14 +6,14 @@ Rules kept here:
 - A record counts only when its header and its body have the right checksum.
 - Nothing is acknowledged before `sync` returned after its `append`.
 - A failed sync is never retried: after it nobody knows what the disk holds, so the log refuses
-  everything, and the owner reopens it from disk (see "Can Applications Recover from fsync Failures?",
-  USENIX ATC 2020).
+  everything, and the owner reopens it from disk (see "Can Applications Recover from fsync
+  Failures?", USENIX ATC 2020).
 
 A bad record is either *torn* (the end of what was being written when the power went) or *corrupt*
-(bytes that had been on disk, and changed). Each header says up to which sequence everything had been
-synced when it was written, `synced_to`. So when any valid header after the bad record says that the
-bad one had been synced, it is corruption, and opening stops; else it is a torn tail, which is cut.
-What can't be told apart: a flipped bit in the last group, with nothing written after it.
+(bytes that had been on disk, and changed). Each header says up to which sequence everything had
+been synced when it was written, `synced_to`. So when any valid header after the bad record says
+that the bad one had been synced, it is corruption, and opening stops; else it is a torn tail, which
+is cut. What can't be told apart: a flipped bit in the last group, with nothing written after it.
 """
 
 import struct
@@ -146,7 +146,9 @@ class WalReader:
             return
         while offset < len(data):
             header = _decode_header(data, offset)
-            body = data[offset + HEADER_BYTES : offset + HEADER_BYTES + (header.length if header else 0)]
+            body = data[
+                offset + HEADER_BYTES : offset + HEADER_BYTES + (header.length if header else 0)
+            ]
             if (
                 header is None
                 or header.sequence != expected
@@ -160,14 +162,21 @@ class WalReader:
             expected += 1
 
     def _cut_or_stop(
-        self, path: PurePath, data: memoryview, offset: int, expected: int, later: Sequence[PurePath]
+        self,
+        path: PurePath,
+        data: memoryview,
+        offset: int,
+        expected: int,
+        later: Sequence[PurePath],
     ) -> None:
         """A bad record at `offset`, which should be number `expected`: torn or corrupt?"""
         if expected <= max(self._after, self._known_end):
             raise Corrupt(str(path), f"record {expected}, which was on disk, is damaged", offset)
         for following in (data[offset + 1 :], *(self._fs.map(name) for name in later)):
             if any(header.synced_to >= expected for header in _valid_headers(following)):
-                raise Corrupt(str(path), f"record {expected}, which was on disk, is damaged", offset)
+                raise Corrupt(
+                    str(path), f"record {expected}, which was on disk, is damaged", offset
+                )
         if offset == 0:
             self._fs.remove(path)
         else:

@@ -1,0 +1,57 @@
+"""What a caller may change of a thing: names of fields, and the check that each value passes."""
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from akidb_ray.domain.errors import InvalidArgument
+
+Check = Callable[[Any, str], Any]
+
+
+def checked(
+    changes: Mapping[str, Any], fields: Mapping[str, Check], fixed: Collection[str] = ()
+) -> dict[str, Any]:
+    """The checked values. `fixed` fields exist but never change.
+
+    Raises InvalidArgument that names the first field which is unknown, fixed, or wrong.
+    """
+    values = {}
+    for name, value in changes.items():
+        if name in fixed:
+            raise InvalidArgument(name, "cannot change after creation")
+        if name not in fields:
+            known = ", ".join(sorted(fields))
+            raise InvalidArgument(name, f"is not a field that can change; these can: {known}")
+        values[name] = fields[name](value, name)
+    return values
+
+
+def optional(check: Check) -> Check:
+    """None passes; everything else must pass `check`."""
+    return lambda value, field: None if value is None else check(value, field)
+
+
+def one_of(kind: type[StrEnum]) -> Check:
+    """A member of the enum, or the string that it stands for."""
+
+    def check(value: Any, field: str) -> StrEnum:
+        try:
+            return kind(value)
+        except ValueError:
+            raise InvalidArgument(field, f"must be one of {', '.join(kind)}") from None
+
+    return check
+
+
+def check_instant(value: Any, field: str) -> datetime:
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise InvalidArgument(field, "must be a time with its offset from UTC")
+    return value
+
+
+def check_hash(value: Any, field: str) -> bytes:
+    if not isinstance(value, bytes) or not value:
+        raise InvalidArgument(field, "must be the bytes of a hash")
+    return value

@@ -1,0 +1,1 @@
+"""Numbered, forward-only migrations of the catalog, run by Alembic from `catalog.schema`."""

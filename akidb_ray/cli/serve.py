@@ -1,0 +1,185 @@
+"""`akidb serve`: the database in the foreground, on a Ray of its own or on one that runs."""
+
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path, PurePath
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from akidb_ray.cluster.local_ray import LocalRay, start_local_ray
+from akidb_ray.domain.errors import InvalidArgument, Unavailable
+from akidb_ray.settings import Settings, load_settings
+from akidb_ray.storage.os_filesystem import OsFileSystem
+
+if TYPE_CHECKING:
+    from akidb_ray.bootstrap import Started
+
+_POLL_S = 0.5
+
+
+class Stopped(BaseException):
+    """SIGINT or SIGTERM arrived. Not an Exception, so that nothing on the way swallows it."""
+
+
+def serve(
+    data_dir: Path | None,
+    host: str | None,
+    port: int | None,
+    address: str | None,
+    insecure_no_auth: bool,
+    config: Path | None,
+) -> None:
+    """Run until SIGINT or SIGTERM. Raises our errors when it can't start."""
+    settings = _settings(data_dir, host, port, config)
+    if insecure_no_auth:
+        _require_loopback(settings.server.host)
+    _require_free_port(settings)
+    folder = Path(settings.server.data_dir).resolve()
+    _stop_on_signals()
+    with contextlib.suppress(Stopped), _locked(folder):
+        if address is None:
+            _serve_on_own_ray(folder, settings, insecure_no_auth)
+        else:
+            _serve_on_joined_ray(folder, settings, insecure_no_auth, address)
+
+
+def _settings(
+    data_dir: Path | None, host: str | None, port: int | None, config: Path | None
+) -> Settings:
+    settings = load_settings(config, os.environ)
+    server = settings.server
+    return replace(
+        settings,
+        server=replace(
+            server,
+            data_dir=str(data_dir) if data_dir is not None else server.data_dir,
+            host=host if host is not None else server.host,
+            port=port if port is not None else server.port,
+        ),
+    )
+
+
+def _require_loopback(host: str) -> None:
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    if not loopback:
+        raise InvalidArgument(
+            "host", f"{host} is reachable from outside; --insecure-no-auth serves 127.0.0.1 only"
+        )
+
+
+def _require_free_port(settings: Settings) -> None:
+    server = settings.server
+    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((server.host, server.port))
+        except OSError as error:
+            raise InvalidArgument(
+                "port", f"{server.host}:{server.port} can't be used ({error.strerror}); try --port"
+            ) from None
+
+
+def _stop_on_signals() -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        # A second signal must not interrupt the clean-up that the first one started.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Stopped
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One server per data folder. The lock ends with this process, however it ends."""
+    lock = OsFileSystem(folder).lock(PurePath("LOCK"), wait_s=0.0)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _serve_on_own_ray(folder: Path, settings: Settings, open_to_all: bool) -> None:
+    print("Starting Ray ...", flush=True)
+    own = start_local_ray(folder, settings.ray)
+    try:
+        _join_and_serve(folder, settings, open_to_all, own.address, own)
+    finally:
+        own.stop()
+    print("Stopped.", flush=True)
+
+
+def _serve_on_joined_ray(folder: Path, settings: Settings, open_to_all: bool, address: str) -> None:
+    _join_and_serve(folder, settings, open_to_all, address, None)
+    print("Stopped. The Ray cluster runs on.", flush=True)
+
+
+def _join_and_serve(
+    folder: Path, settings: Settings, open_to_all: bool, address: str, own: LocalRay | None
+) -> None:
+    # Ray reads the environment when it is imported, so not before start_local_ray has set it.
+    import ray
+
+    from akidb_ray import bootstrap
+
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    try:
+        ray.init(
+            address=address, namespace="akidb", log_to_driver=False, logging_level=logging.ERROR
+        )
+    except ConnectionError as error:
+        raise Unavailable(f"no Ray cluster answers at {address}: {error}") from None
+    # Ray puts handlers of its own in place, which print a stack trace and exit.
+    _stop_on_signals()
+    try:
+        print("Starting the database ...", flush=True)
+        started = bootstrap.start(folder, settings, own is not None, open_to_all)
+        _greet(started, folder, open_to_all)
+        _wait(own)
+    finally:
+        print("Stopping ...", flush=True)
+        try:
+            bootstrap.stop(own is not None)
+        finally:
+            ray.shutdown()
+
+
+def _wait(own: LocalRay | None) -> None:
+    while own is None or own.process.poll() is None:
+        time.sleep(_POLL_S)
+    raise Unavailable(f"Ray has ended by itself; see {own.folder}/ray")
+
+
+def _greet(started: "Started", folder: Path, open_to_all: bool) -> None:
+    print(f"\nAkiDB serves {started.url}   (documents lie in {folder})")
+    for model, reason in started.missing_models.items():
+        print(f"Without the model {model}: {reason}")
+    key = started.root_key or "<your root key>"
+    if open_to_all:
+        print("\n*** WARNING: --insecure-no-auth: whoever reaches this port may do everything. ***")
+    elif started.root_key is not None:
+        print(f"\nRoot key (shown only now; stored as a hash): {started.root_key}")
+    print(
+        "\nTry next:\n"
+        f"  export AKIDB_URL={started.url} AKIDB_API_KEY={key}\n"
+        "  akidb status\n"
+        "  akidb collection create notes --embedding-model all-MiniLM-L6-v2\n"
+        """  echo '{"id": "1", "text": "Ray actors hold the shards."}' > notes.jsonl\n"""
+        "  akidb ingest notes.jsonl --collection notes\n"
+        '  akidb search "who keeps the data?" --collection notes\n'
+        f"  {started.url}/docs\n"
+        "\nCtrl-C stops it.",
+        flush=True,
+    )

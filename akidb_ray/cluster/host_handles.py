@@ -1,0 +1,94 @@
+"""The port to the shards, carried out by Ray actor calls."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from akidb_ray.cluster.actors import NamedActor
+from akidb_ray.domain.directory import CollectionPlace, Directory
+from akidb_ray.domain.document import StoredDocument
+from akidb_ray.domain.errors import AkiDBError, Unavailable
+from akidb_ray.domain.ids import StoreId
+from akidb_ray.domain.placement import ShardKey
+from akidb_ray.domain.query import (
+    Hit,
+    ShardCount,
+    ShardGet,
+    ShardSearch,
+    ShardStatus,
+    ShardUpsert,
+    ShardWrite,
+    WriteOutcome,
+)
+
+Answer = TypeVar("Answer")
+
+
+class RayShardHosts:
+    """Finds the actor of a store in the newest copy of the catalog."""
+
+    def __init__(self, directory: Callable[[], Directory], timeout_s: float) -> None:
+        self._directory = directory
+        self._timeout_s = timeout_s
+        self._actors: dict[str, NamedActor] = {}
+
+    async def search(
+        self, store_id: StoreId, items: Sequence[ShardSearch]
+    ) -> list[list[Hit] | AkiDBError]:
+        return await self._batch(store_id, "search", items, again=True)
+
+    async def write(
+        self, store_id: StoreId, items: Sequence[ShardWrite]
+    ) -> list[WriteOutcome | AkiDBError]:
+        # Upserting the same documents twice changes nothing more; a second delete would answer with
+        # the wrong count.
+        again = all(isinstance(item, ShardUpsert) for item in items)
+        return await self._batch(store_id, "write", items, again)
+
+    async def get(
+        self, store_id: StoreId, items: Sequence[ShardGet]
+    ) -> list[list[StoredDocument] | AkiDBError]:
+        return await self._batch(store_id, "get", items, again=True)
+
+    async def count(self, store_id: StoreId, items: Sequence[ShardCount]) -> list[int | AkiDBError]:
+        return await self._batch(store_id, "count", items, again=True)
+
+    async def create_shard(self, store_id: StoreId, place: CollectionPlace, number: int) -> None:
+        names = {
+            "tenant": place.tenant.slug,
+            "database": place.database.name,
+            "collection": place.collection.name,
+        }
+        await self._actor(store_id).call(
+            "create_shard", _key(place, number), place.collection.spec, names, again=True
+        )
+
+    async def drop_shard(self, store_id: StoreId, place: CollectionPlace, number: int) -> None:
+        await self._actor(store_id).call("drop_shard", _key(place, number), again=True)
+
+    async def status(self, store_id: StoreId, place: CollectionPlace, number: int) -> ShardStatus:
+        status: ShardStatus = await self._actor(store_id).call(
+            "status", _key(place, number), again=True
+        )
+        return status
+
+    async def _batch(
+        self, store_id: StoreId, method: str, items: Sequence[Any], again: bool
+    ) -> list[Any]:
+        try:
+            answers: list[Any] = await self._actor(store_id).call(method, items, again=again)
+        except AkiDBError as error:
+            return [error] * len(items)
+        return answers
+
+    def _actor(self, store_id: StoreId) -> NamedActor:
+        name = self._directory().stores.get(store_id)
+        if name is None:
+            raise Unavailable(f"no shard host serves store {store_id}")
+        if name not in self._actors:
+            what = f"the shard host of store {store_id}"
+            self._actors[name] = NamedActor(name, what, self._timeout_s)
+        return self._actors[name]
+
+
+def _key(place: CollectionPlace, number: int) -> ShardKey:
+    return ShardKey(place.tenant.tenant_id, place.collection.collection_id, number)

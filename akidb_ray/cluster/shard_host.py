@@ -1,0 +1,118 @@
+"""The actor that holds a store's replicas. A shell: the work is done by `shard.Replicas`, in
+threads.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from akidb_ray.domain.collection import CollectionSpec
+from akidb_ray.domain.document import StoredDocument
+from akidb_ray.domain.errors import AkiDBError, Internal
+from akidb_ray.domain.ids import ClusterId, StoreId
+from akidb_ray.domain.placement import ShardKey
+from akidb_ray.domain.query import (
+    Hit,
+    ShardCount,
+    ShardGet,
+    ShardSearch,
+    ShardStatus,
+    ShardWrite,
+    WriteOutcome,
+)
+from akidb_ray.settings import ShardSettings
+from akidb_ray.shard.policy import ShardPolicy
+from akidb_ray.shard.replicas import Replicas
+from akidb_ray.storage.os_filesystem import OsFileSystem
+from akidb_ray.storage.store import open_store
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class HostOptions:
+    """What a shard host needs to know. `folder` is its store, `threads` how many calls run at
+    once.
+    """
+
+    folder: str
+    cluster_id: ClusterId
+    threads: int
+    cores: int
+    shard: ShardSettings
+
+
+class ShardHost:
+    """Answers batches: a value or an error for each item, so that one bad item harms no other."""
+
+    def __init__(self, options: HostOptions) -> None:
+        fs = OsFileSystem(Path(options.folder))
+        self._store = open_store(fs, options.cluster_id, options.shard.lock_wait_s)
+        self._replicas = Replicas(fs, shard_policy(options.shard, options.cores))
+        self._pool = ThreadPoolExecutor(options.threads, thread_name_prefix="shard")
+
+    async def store_id(self) -> StoreId:
+        return self._store.store_id
+
+    async def search(self, items: Sequence[ShardSearch]) -> list[list[Hit] | AkiDBError]:
+        return await self._each(self._replicas.search, items)
+
+    async def write(self, items: Sequence[ShardWrite]) -> list[WriteOutcome | AkiDBError]:
+        return await self._each(self._replicas.write, items)
+
+    async def get(self, items: Sequence[ShardGet]) -> list[list[StoredDocument] | AkiDBError]:
+        return await self._each(self._replicas.get, items)
+
+    async def count(self, items: Sequence[ShardCount]) -> list[int | AkiDBError]:
+        return await self._each(self._replicas.count, items)
+
+    async def create_shard(
+        self, shard: ShardKey, spec: CollectionSpec, names: dict[str, str]
+    ) -> None:
+        await self._run(self._replicas.create, shard, spec, names)
+
+    async def drop_shard(self, shard: ShardKey) -> None:
+        await self._run(self._replicas.drop, shard)
+
+    async def status(self, shard: ShardKey) -> ShardStatus:
+        return await self._run(self._replicas.status, shard)
+
+    async def stop(self) -> None:
+        """Close all replicas, so that the next start has nothing to replay, and free the store."""
+        await asyncio.to_thread(self._replicas.close)
+        self._store.close()
+
+    async def _each(
+        self, work: Callable[[Item], Answer], items: Sequence[Item]
+    ) -> list[Answer | AkiDBError]:
+        results = await asyncio.gather(
+            *(self._run(work, item) for item in items), return_exceptions=True
+        )
+        return [_as_value(result) for result in results]
+
+    async def _run(self, work: Callable[..., Answer], *arguments: object) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+
+def shard_policy(settings: ShardSettings, cores: int) -> ShardPolicy:
+    """`build_threads` of 0 means: half of the cores, so that searches keep the other half."""
+    return ShardPolicy(
+        seal_rows=settings.seal_rows,
+        seal_bytes=settings.seal_bytes,
+        seal_idle_s=settings.seal_idle_s,
+        index_min_rows=settings.index_min_rows,
+        build_threads=settings.build_threads or max(1, cores // 2),
+        disk_reserve_bytes=settings.disk_reserve_bytes,
+        lock_wait_s=settings.lock_wait_s,
+        wal_retention_bytes=settings.wal_retention_bytes,
+    )
+
+
+def _as_value(result: Answer | BaseException) -> Answer | AkiDBError:
+    if isinstance(result, BaseException) and not isinstance(result, AkiDBError):
+        return Internal(f"{type(result).__name__} in a shard host")
+    return result

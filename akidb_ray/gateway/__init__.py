@@ -1,0 +1,1 @@
+"""The border to Ray Serve: REST, authentication, the error table, and the deployments."""

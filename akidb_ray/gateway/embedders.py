@@ -1,0 +1,79 @@
+"""The embedders' port, carried out by Serve deployments, one per model."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import ray.exceptions
+from ray import serve
+from ray.serve.exceptions import BackPressureError, RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from akidb_ray.domain.errors import (
+    AkiDBError,
+    DeadlineExceeded,
+    Exhausted,
+    InvalidArgument,
+    Unavailable,
+)
+from akidb_ray.embedding.embedder import Embedded, TextKind
+from akidb_ray.embedding.models import model_dimension
+
+APPLICATION = "akidb"
+
+
+def deployment_name(model: str) -> str:
+    return "embedder-" + re.sub(r"[^A-Za-z0-9]+", "-", model).strip("-").lower()
+
+
+class ServeEmbedders:
+    """Knows the models that were deployed. Long lists of texts are spread over the replicas."""
+
+    def __init__(self, models: Sequence[str], texts_per_call: int, timeout_s: float) -> None:
+        self._models = tuple(models)
+        self._texts_per_call = texts_per_call
+        self._timeout_s = timeout_s
+        self._handles: dict[str, DeploymentHandle[Any]] = {}
+
+    def dimension(self, model: str) -> int:
+        self._check(model)
+        return model_dimension(model)
+
+    async def embed(self, model: str, texts: Sequence[str], kind: TextKind) -> Embedded:
+        self._check(model)
+        step = self._texts_per_call
+        parts = [texts[start : start + step] for start in range(0, len(texts), step)]
+        answers = await asyncio.gather(*(self._embed_part(model, part, kind) for part in parts))
+        return Embedded(
+            np.concatenate([answer.vectors for answer in answers]),
+            np.concatenate([answer.truncated for answer in answers]),
+        )
+
+    def _check(self, model: str) -> None:
+        if model not in self._models:
+            served = ", ".join(self._models) or "none"
+            raise InvalidArgument(
+                "embedding_model",
+                f"{model!r} is not served here; served: {served}. To add a model, name it in "
+                "`models` of [embedding] and start again",
+            )
+
+    async def _embed_part(self, model: str, texts: Sequence[str], kind: TextKind) -> Embedded:
+        if model not in self._handles:
+            self._handles[model] = serve.get_deployment_handle(deployment_name(model), APPLICATION)
+        try:
+            call = self._handles[model].embed.remote(list(texts), kind)
+            answer: Embedded = await asyncio.wait_for(call, self._timeout_s)
+        except BackPressureError:
+            raise Exhausted(f"the queue of the embedding model {model} is full") from None
+        except TimeoutError:
+            raise DeadlineExceeded(f"the embedding model {model} did not answer in time") from None
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, AkiDBError):
+                raise error.cause from None
+            raise Unavailable(f"the embedding model {model} failed") from error
+        except (ray.exceptions.RayError, RayServeException) as error:
+            raise Unavailable(f"the embedding model {model} can't be reached now") from error
+        return answer

@@ -1,0 +1,119 @@
+"""Values as JSON objects, the way clients see them."""
+
+from typing import Any
+
+import orjson
+from fastapi import Response
+
+from akidb_ray.domain.collection import Collection
+from akidb_ray.domain.directory import CollectionPlace
+from akidb_ray.domain.document import StoredDocument
+from akidb_ray.domain.query import Hit, ShardStatus
+from akidb_ray.domain.tenancy import Database, Tenant
+
+
+def json_response(value: Any, status: int = 200) -> Response:
+    raw = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z)
+    return Response(raw, status, media_type="application/json")
+
+
+def tenant_json(tenant: Tenant) -> dict[str, Any]:
+    return {
+        "tenant_id": str(tenant.tenant_id),
+        "slug": tenant.slug,
+        "name": tenant.name,
+        "status": tenant.status,
+        "external_id": tenant.external_id,
+        "quotas": {
+            "memory_quota_bytes": tenant.quota.memory_quota_bytes,
+            "storage_quota_bytes": tenant.quota.storage_quota_bytes,
+            "qps_quota": tenant.quota.qps_quota,
+        },
+        "metadata": dict(tenant.metadata),
+        "version": tenant.version,
+        "created_at": tenant.created_at,
+        "updated_at": tenant.updated_at,
+    }
+
+
+def database_json(database: Database) -> dict[str, Any]:
+    return {
+        "database_id": str(database.database_id),
+        "tenant_id": str(database.tenant_id),
+        "name": database.name,
+        "description": database.description,
+        "state": database.state,
+        "schema_version": database.schema_version,
+        "version": database.version,
+        "created_at": database.created_at,
+        "updated_at": database.updated_at,
+    }
+
+
+def collection_json(collection: Collection) -> dict[str, Any]:
+    spec = collection.spec
+    return {
+        "collection_id": str(collection.collection_id),
+        "database_id": str(collection.database_id),
+        "name": collection.name,
+        "description": collection.description,
+        "state": collection.state,
+        "dimension": spec.dimension,
+        "metric": spec.metric,
+        "shard_count": spec.shard_count,
+        "index_kind": spec.index_kind,
+        "hnsw_m": spec.hnsw_m,
+        "hnsw_ef_construction": spec.hnsw_ef_construction,
+        "embedding_model": spec.embedding_model,
+        "replica_factor": spec.replica_factor,
+        "tiering_policy": spec.tiering_policy,
+        "sync_policy": spec.sync_policy,
+        "wal_retention_seconds": spec.wal_retention_seconds,
+        "max_doc_count": spec.max_doc_count,
+        "version": collection.version,
+        "created_at": collection.created_at,
+        "updated_at": collection.updated_at,
+    }
+
+
+def status_json(place: CollectionPlace, shards: list[ShardStatus]) -> dict[str, Any]:
+    return {
+        "documents": sum(shard.documents for shard in shards),
+        "unindexed": sum(shard.unindexed for shard in shards),
+        "shards": [
+            {
+                "number": placement.number,
+                "store_id": str(placement.store_id),
+                "documents": shard.documents,
+                "unindexed": shard.unindexed,
+                "segments": shard.segments,
+                "sequence": shard.sequence,
+                "wal_bytes": shard.wal_bytes,
+            }
+            for placement, shard in zip(place.placements, shards, strict=True)
+        ],
+    }
+
+
+def document_json(document: StoredDocument) -> dict[str, Any]:
+    return {
+        "id": document.id,
+        "version": document.version,
+        **_contents(document.payload, document.text, document.vector),
+    }
+
+
+def hit_json(hit: Hit) -> dict[str, Any]:
+    return {"id": hit.id, "score": hit.score, **_contents(hit.payload, hit.text, hit.vector)}
+
+
+def _contents(payload: bytes | None, text: str | None, vector: Any) -> dict[str, Any]:
+    contents: dict[str, Any] = {}
+    if text is not None:
+        contents["text"] = text
+    if payload is not None:
+        # Stored as JSON already: passed through without parsing it.
+        contents["payload"] = orjson.Fragment(payload)
+    if vector is not None:
+        contents["vector"] = vector
+    return contents

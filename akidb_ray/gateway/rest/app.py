@@ -1,0 +1,128 @@
+"""The ASGI application: routes, errors, request ids, the limit on bodies, OpenAPI."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any
+
+from fastapi import FastAPI
+
+from akidb_ray import __version__
+from akidb_ray.domain.errors import TooLarge
+from akidb_ray.gateway.rest import collections, documents, health, tenants
+from akidb_ray.gateway.rest.problems import (
+    PROBLEM_JSON,
+    add_error_handlers,
+    new_request_id,
+    problem_response,
+)
+from akidb_ray.gateway.services import Services
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+_PROBLEM = {
+    "description": "A problem document (RFC 9457): what is wrong, with which field, and its code.",
+    "content": {
+        PROBLEM_JSON: {
+            "example": {
+                "type": "urn:akidb:error:invalid_argument",
+                "title": "A value is wrong",
+                "status": 422,
+                "detail": "vector: must have 384 numbers, has 3",
+                "code": "invalid_argument",
+                "field": "vector",
+                "request_id": "0b6e...",
+            }
+        }
+    },
+}
+
+
+def build_app(services: Services) -> FastAPI:
+    """The REST API over these use cases. While it runs, it follows the catalog."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        following = asyncio.create_task(services.copy.follow())
+        yield
+        following.cancel()
+
+    app = FastAPI(
+        title="AkiDB",
+        version=__version__,
+        description="A multi-tenant vector database that runs inside a Ray cluster.",
+        lifespan=lifespan,
+        # `curl -d` sends no JSON content type; the body decides.
+        strict_content_type=False,
+        responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
+    )
+    app.state.services = services
+    add_error_handlers(app)
+    for module in (health, tenants, collections, documents):
+        app.include_router(module.router)
+    app.add_middleware(RequestFrame, max_body_bytes=services.max_body_bytes)
+    return app
+
+
+class RequestFrame:
+    """Gives each request an id, and stops reading a body that is too large."""
+
+    def __init__(self, app: App, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = new_request_id()
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                names = {name for name, _ in message["headers"]}
+                if b"x-request-id" not in names:
+                    message["headers"].append((b"x-request-id", request_id.encode()))
+            await send(message)
+
+        try:
+            body = await self._read_body(scope, receive)
+        except TooLarge as error:
+            await problem_response(error, request_id)(scope, receive, send)
+            return
+        await self._app(scope, _replay(body, receive), send_with_id)
+
+    async def _read_body(self, scope: Message, receive: Receive) -> bytes:
+        limit = self._max_body_bytes
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > limit:
+            raise TooLarge("body", limit, "bytes; send smaller batches")
+        chunks: list[bytes] = []
+        size = 0
+        more = True
+        while more:
+            message = await receive()
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge("body", limit, "bytes; send smaller batches")
+            chunks.append(chunk)
+            more = message.get("more_body", False)
+        return b"".join(chunks)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Hand out a body that was read already; afterwards, the connection's own messages."""
+    handed_out = False
+
+    async def replay() -> Message:
+        nonlocal handed_out
+        if handed_out:
+            return await receive()
+        handed_out = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
