@@ -18,6 +18,8 @@ import ray.exceptions
 import ray.util
 from ray import serve
 from ray.serve.config import HTTPOptions
+from ray.serve.context import _get_global_client
+from ray.serve.exceptions import RayServeException
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from akidb_ray.access.authorization import RootOnly
@@ -26,7 +28,7 @@ from akidb_ray.cluster.actors import CATALOG_ACTOR, NAMESPACE, NamedActor
 from akidb_ray.cluster.catalog_actor import STORES_FOLDER, CatalogActor, RayCatalog
 from akidb_ray.cluster.host_handles import RayShardHosts
 from akidb_ray.cluster.shard_host import HostOptions, ShardHost
-from akidb_ray.domain.errors import AkiDBError, InvalidArgument
+from akidb_ray.domain.errors import AkiDBError, InvalidArgument, Unavailable
 from akidb_ray.embedding.models import model_dimension
 from akidb_ray.gateway.authentication import Authenticator
 from akidb_ray.gateway.deployment import build_application
@@ -40,7 +42,6 @@ from akidb_ray.service.tenants import Databases, Tenants
 from akidb_ray.settings import Settings
 
 _log = logging.getLogger(__name__)
-_TEXTS_PER_CALL = 32
 _SLOW_START_S = 120.0
 _STOP_TIMEOUT_S = 10.0
 
@@ -51,7 +52,7 @@ def build_services(settings: Settings, models: list[str], open_to_all: bool) -> 
     catalog = RayCatalog(timeout_s)
     copy = CatalogCopy(catalog)
     hosts = RayShardHosts(lambda: copy.directory, timeout_s)
-    embedders = ServeEmbedders(models, _TEXTS_PER_CALL, timeout_s)
+    embedders = ServeEmbedders(models, settings.embedding.texts_per_call, timeout_s)
     authorizer = RootOnly()
     collections = Collections(catalog, copy, authorizer, hosts, embedders)
     return Services(
@@ -172,9 +173,13 @@ def usable_models(models: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:
 def start_serving(
     settings: Settings, models: list[str], embedder_replicas: int, open_to_all: bool
 ) -> str:
-    """Deploy the application on the joined Ray and wait until it is healthy. Returns its URL."""
+    """Deploy the application on the joined Ray and wait until it is healthy. Returns its URL.
+
+    A Serve that runs already keeps its own address, which is then the one returned.
+    """
     server = settings.server
     serve.start(http_options=HTTPOptions(host=server.host, port=server.port))
+    http = _serve_client().http_config
     application = build_application(
         functools.partial(build_services, settings, models, open_to_all),
         server.gateway_replicas,
@@ -182,9 +187,17 @@ def start_serving(
         settings.embedding,
         embedder_replicas,
     )
-    serve.run(application, name=APPLICATION, route_prefix="/")
-    shown = f"[{server.host}]" if ":" in server.host else server.host
-    return f"http://{shown}:{server.port}"
+    try:
+        serve.run(application, name=APPLICATION, route_prefix="/")
+    except RayServeException as error:
+        raise Unavailable(f"Ray Serve did not take the application: {error}") from error
+    shown = f"[{http.host}]" if ":" in http.host else http.host
+    return f"http://{shown}:{http.port}"
+
+
+def _serve_client() -> Any:
+    """Serve's client of this process, None while no Serve runs. Only it knows the address."""
+    return _get_global_client(raise_if_no_controller_running=False)
 
 
 def start(data_dir: Path, settings: Settings, own_ray: bool, open_to_all: bool) -> Started:
@@ -199,12 +212,21 @@ def start(data_dir: Path, settings: Settings, own_ray: bool, open_to_all: bool) 
     return Started(url, root_key, missing)
 
 
-def stop(own_ray: bool) -> None:
-    """Take the database down, also a half started one: of a joined Ray only what is ours."""
-    if own_ray:
-        serve.shutdown()
-    else:
+def serve_runs() -> bool:
+    """Whether the joined Ray has a Serve already."""
+    return _serve_client() is not None
+
+
+def stop(own_ray: bool, serve_ran_before: bool) -> None:
+    """Take the database down, also a half started one: of a joined Ray only what is ours.
+
+    Our own Ray is ended as a whole by the caller, and Serve with it. A Serve that we started on a
+    joined Ray goes too, unless somebody else has come to use it.
+    """
+    if not own_ray and _serve_client() is not None:
         serve.delete(APPLICATION)
+        if not serve_ran_before and not serve.status().applications:
+            serve.shutdown()
     ours = [
         actor["name"]
         for actor in ray.util.list_named_actors(True)

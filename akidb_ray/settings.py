@@ -49,7 +49,7 @@ class ShardSettings:
 class EmbeddingSettings:
     models: tuple[str, ...] = ("all-MiniLM-L6-v2",)
     replicas: int = 0
-    max_batch_texts: int = 64
+    texts_per_call: int = 32
     max_queued_requests: int = 256
 
 

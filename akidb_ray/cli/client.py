@@ -7,7 +7,8 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from akidb_ray.domain.errors import InvalidArgument, Unavailable
+from akidb_ray.cli.misuse import Misuse
+from akidb_ray.domain.errors import Unavailable
 
 TIMEOUT_S = 60.0
 _CONNECT_TIMEOUT_S = 5.0
@@ -97,7 +98,7 @@ class Client:
                 f"can't reach {self.url}: is `akidb serve` running? ({error})"
             ) from None
         except httpx.InvalidURL as error:
-            raise InvalidArgument("url", f"{self.url!r}: {error}") from None
+            raise Misuse("url", f"{self.url!r}: {error}") from None
         return self._read(response)
 
     def _read(self, response: httpx.Response) -> Any:
@@ -153,7 +154,7 @@ def path_of(*parts: str) -> str:
 def _check_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidArgument("url", f"{url!r} is not like http://127.0.0.1:8100")
+        raise Misuse("url", f"{url!r} is not like http://127.0.0.1:8100")
     return url.rstrip("/")
 
 
@@ -161,7 +162,7 @@ def _headers(api_key: str | None) -> dict[str, str]:
     if not api_key:
         return {}
     if not (api_key.isascii() and api_key.isprintable()):
-        raise InvalidArgument("api_key", "has characters that no key has")
+        raise Misuse("api_key", "has characters that no key has")
     return {"authorization": f"Bearer {api_key}"}
 
 

@@ -1,11 +1,11 @@
-"""Which server, as whom, and what in it: a flag, then the environment, then a file, then a default."""
+"""Which server, as whom, and what in it: flag, environment, file or default, in that order."""
 
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from akidb_ray.domain.errors import InvalidArgument
+from akidb_ray.cli.misuse import Misuse
 
 FILE_VARIABLE = "AKIDB_CLIENT_FILE"
 
@@ -29,7 +29,7 @@ def resolve_connection(
 ) -> Connection:
     """The connection in force. `flags` are by field, with None for one that was not given.
 
-    Raises InvalidArgument for a file that was named and is not there, or that has an unknown key.
+    Raises Misuse for a file that was named and is not there, or that has an unknown key.
     """
     known = [field.name for field in fields(Connection)]
     variables = {name: environment.get(f"AKIDB_{name.upper()}") for name in known}
@@ -51,14 +51,14 @@ def _read_file(
     except FileNotFoundError:
         if named is None:
             return {}
-        raise InvalidArgument("profile_file", f"{file} does not exist") from None
+        raise Misuse("profile_file", f"{file} does not exist") from None
     except (OSError, ValueError) as error:
-        raise InvalidArgument("profile_file", f"{file}: {error}") from None
+        raise Misuse("profile_file", f"{file}: {error}") from None
     for name, value in values.items():
         if name not in known:
-            raise InvalidArgument(
+            raise Misuse(
                 "profile_file", f"{file}: {name!r} is not known; known are {', '.join(known)}"
             )
         if not isinstance(value, str):
-            raise InvalidArgument("profile_file", f"{file}: {name} must be a string")
+            raise Misuse("profile_file", f"{file}: {name} must be a string")
     return values

@@ -1,7 +1,7 @@
 """What commands print: tables for people, JSON for programs.
 
-Texts come from documents that somebody else wrote, so nothing of them reaches the terminal as markup
-or as a control sequence.
+Texts come from documents that somebody else wrote, so nothing of them reaches the terminal as
+markup or as a control sequence.
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from akidb_ray.domain.errors import InvalidArgument
+from akidb_ray.cli.misuse import Misuse
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,11 +75,11 @@ def printable(text: str) -> str:
 
 
 def parse_json_option(text: str, option: str) -> Any:
-    """Raises InvalidArgument that names the option."""
+    """Raises Misuse that names the option."""
     try:
         return json.loads(text)
     except ValueError as error:
-        raise InvalidArgument(option, f"is not JSON: {error}") from None
+        raise Misuse(option, f"is not JSON: {error}") from None
 
 
 def _console() -> "Console":

@@ -1,6 +1,7 @@
 """Trying again what a server refused for now, for as long as is reasonable."""
 
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,9 +15,17 @@ Answer = TypeVar("Answer")
 _FOR_NOW = {429, 502, 503, 504}
 
 
+def passes_by_itself(error: ApiError | Unavailable) -> bool:
+    """Whether the same request may succeed later, though nobody changes anything."""
+    if isinstance(error, Unavailable):
+        return True
+    # A quota is not used up for a moment, though the status is the same.
+    return error.status in _FOR_NOW and error.code != "quota_exceeded"
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Waits grow by factors of two, from the first to the longest, until the total is used up."""
+    """Waits grow by factors of two, from first to longest. All tries take the total at most."""
 
     total_s: float = 120.0
     first_s: float = 0.25
@@ -25,33 +34,25 @@ class Patience:
 
 def call_with_retries(
     call: Callable[[], Answer],
-    wait: Callable[[float], None],
     patience: Patience,
+    wait: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+    passes: Callable[[ApiError | Unavailable], bool] = passes_by_itself,
 ) -> Answer:
-    """Call until it succeeds, fails for good, or all waits together reach the total.
+    """Call until it succeeds, fails with what does not pass, or the next try would come too late.
 
     The server's Retry-After counts when it is longer than our own wait. Jitter keeps many callers
     from coming back at once. Raises the last error.
     """
-    waited_s = 0.0
+    give_up_at = clock() + patience.total_s
     backoff_s = patience.first_s
     while True:
         try:
             return call()
         except (ApiError, Unavailable) as error:
-            if not _passes(error):
-                raise
             asked_s = getattr(error, "retry_after_s", None) or 0.0
             pause_s = max(asked_s, backoff_s * random.uniform(0.5, 1.0))
-            if waited_s + pause_s > patience.total_s:
+            if not passes(error) or clock() + pause_s > give_up_at:
                 raise
         wait(pause_s)
-        waited_s += pause_s
         backoff_s = min(2 * backoff_s, patience.longest_s)
-
-
-def _passes(error: ApiError | Unavailable) -> bool:
-    if isinstance(error, Unavailable):
-        return True
-    # A quota is not used up for a moment, though the status is the same.
-    return error.status in _FOR_NOW and error.code != "quota_exceeded"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePath
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from akidb_ray.cluster.local_ray import LocalRay, start_local_ray
 from akidb_ray.domain.errors import InvalidArgument, Unavailable
@@ -114,15 +114,19 @@ def _locked(folder: Path) -> Iterator[None]:
 def _serve_on_own_ray(folder: Path, settings: Settings, open_to_all: bool) -> None:
     print("Starting Ray ...", flush=True)
     own = start_local_ray(folder, settings.ray)
+    keep_logs = True
     try:
         _join_and_serve(folder, settings, open_to_all, own.address, own)
+    except Stopped:
+        keep_logs = False
     finally:
-        own.stop()
+        own.stop(keep_logs)
     print("Stopped.", flush=True)
 
 
 def _serve_on_joined_ray(folder: Path, settings: Settings, open_to_all: bool, address: str) -> None:
-    _join_and_serve(folder, settings, open_to_all, address, None)
+    with contextlib.suppress(Stopped):
+        _join_and_serve(folder, settings, open_to_all, address, None)
     print("Stopped. The Ray cluster runs on.", flush=True)
 
 
@@ -143,6 +147,7 @@ def _join_and_serve(
         raise Unavailable(f"no Ray cluster answers at {address}: {error}") from None
     # Ray puts handlers of its own in place, which print a stack trace and exit.
     _stop_on_signals()
+    serve_ran_before = bootstrap.serve_runs()
     try:
         print("Starting the database ...", flush=True)
         started = bootstrap.start(folder, settings, own is not None, open_to_all)
@@ -151,15 +156,15 @@ def _join_and_serve(
     finally:
         print("Stopping ...", flush=True)
         try:
-            bootstrap.stop(own is not None)
+            bootstrap.stop(own is not None, serve_ran_before)
         finally:
             ray.shutdown()
 
 
-def _wait(own: LocalRay | None) -> None:
+def _wait(own: LocalRay | None) -> NoReturn:
     while own is None or own.process.poll() is None:
         time.sleep(_POLL_S)
-    raise Unavailable(f"Ray has ended by itself; see {own.folder}/ray")
+    raise Unavailable(f"Ray has ended by itself; see {own.folder / 'ray'}")
 
 
 def _greet(started: "Started", folder: Path, open_to_all: bool) -> None:

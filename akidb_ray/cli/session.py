@@ -1,6 +1,6 @@
 """What every command shares: the options of the connection, `--json`, and a client made from them.
 
-`@connected("tenant", "database")` gives a command these options and, as its first argument, a Session.
+`@connected("tenant", "database")` gives a command these options and, as first argument, a Session.
 """
 
 import functools
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from akidb_ray.cli.connection import FILE_VARIABLE, Connection, resolve_connection
-from akidb_ray.domain.errors import InvalidArgument
+from akidb_ray.cli.misuse import Misuse
 
 if TYPE_CHECKING:
     from akidb_ray.cli.client import Client, CollectionClient
@@ -72,12 +72,12 @@ class Session:
     as_json: bool
 
     def collection(self) -> "CollectionClient":
-        """The collection that the command is about. Raises InvalidArgument when none is named."""
+        """The collection that the command is about. Raises Misuse when none is named."""
         from akidb_ray.cli.client import CollectionClient
 
         at = self.connection
         if at.collection is None:
-            raise InvalidArgument("collection", "name it with --collection, or in AKIDB_COLLECTION")
+            raise Misuse("collection", "name it with --collection, or in AKIDB_COLLECTION")
         return CollectionClient(self.client, at.tenant, at.database, at.collection)
 
 

@@ -1,8 +1,8 @@
 """Documents to a collection: in batches, several at a time, without losing good rows to bad ones.
 
-Rules it keeps: a row that the server refuses is reported, and the rest of its batch is sent again. Of
-rows with the same id, the last in the files wins, so such rows are never in flight together. Sending
-a batch twice does no harm, because an upsert replaces.
+Rules it keeps: a row that the server refuses is reported, and the rest of its batch is sent again.
+Of rows with the same id, the last in the files wins, so such rows are never in flight together.
+Sending a batch twice does no harm, because an upsert replaces.
 """
 
 import re
@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from akidb_ray.cli.client import ApiError
-from akidb_ray.cli.retrying import Patience, call_with_retries
+from akidb_ray.cli.retrying import Patience, call_with_retries, passes_by_itself
 from akidb_ray.domain.errors import Unavailable
 from akidb_ray.ingest.rows import BadRow, Row
 
@@ -49,10 +49,7 @@ def upload(
     row's fault is raised when what is in flight has ended.
     """
     stop = threading.Event()
-
-    def send(batch: list[Row]) -> Sent:
-        return _send_batch(upsert, batch, plan.patience, stop)
-
+    sender = _Sender(upsert, plan.patience, stop)
     flying: dict[Future[Sent], set[str]] = {}
     with ThreadPoolExecutor(plan.parallel, thread_name_prefix="upload") as pool:
         try:
@@ -65,7 +62,7 @@ def upload(
                     ids & others for others in flying.values()
                 ):
                     yield from _landed(flying)
-                flying[pool.submit(send, piece)] = ids
+                flying[pool.submit(sender.send, piece)] = ids
             while flying:
                 yield from _landed(flying)
         finally:
@@ -77,7 +74,8 @@ def _landed(flying: dict[Future[Sent], set[str]]) -> Iterator[Sent]:
     done, _ = wait(flying, return_when=FIRST_COMPLETED)
     for future in done:
         del flying[future]
-    for future in done:
+    # What is saved is told before what went wrong.
+    for future in sorted(done, key=lambda each: each.exception() is not None):
         yield future.result()
 
 
@@ -100,33 +98,59 @@ def _batches(rows: Iterable[Row | BadRow], size: int) -> Iterator[list[Row] | Ba
         yield batch
 
 
-def _send_batch(
-    upsert: Callable[[list[bytes]], int],
-    batch: list[Row],
-    patience: Patience,
-    stop: threading.Event,
-) -> Sent:
-    """Send a batch until the server takes it, with each row left out that it refuses."""
-    left = list(batch)
-    bad: list[BadRow] = []
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """Sends batches from a thread of the pool, until `stop` is set."""
 
-    def pause(seconds: float) -> None:
-        if stop.wait(seconds):
-            raise Unavailable("stopped")
+    upsert: Callable[[list[bytes]], int]
+    patience: Patience
+    stop: threading.Event
 
-    saved = 0
-    while left:
-        bodies = [row.body for row in left]
-        try:
-            saved = call_with_retries(lambda bodies=bodies: upsert(bodies), pause, patience)
-            break
-        except ApiError as error:
-            number = _refused_row(error, len(left))
-            if number is None:
-                raise
-            row = left.pop(number)
-            bad.append(BadRow(row.file, row.line, _reason(error)))
-    return Sent(saved, tuple(bad), batch[-1].read_bytes)
+    def send(self, batch: list[Row]) -> Sent:
+        """Send until the server takes it, with each row left out that it refuses."""
+        left = list(batch)
+        bad: list[BadRow] = []
+        while left:
+            try:
+                saved = self._upsert(left)
+                return Sent(saved, tuple(bad), batch[-1].read_bytes)
+            except ApiError as error:
+                if len(left) > 1 and _is_too_much(error):
+                    halves = [self.send(half) for half in _halves(left)]
+                    bad += [row for half in halves for row in half.bad]
+                    saved = sum(half.saved for half in halves)
+                    return Sent(saved, tuple(bad), batch[-1].read_bytes)
+                number = _refused_row(error, len(left))
+                if number is None:
+                    raise
+                row = left.pop(number)
+                bad.append(BadRow(row.file, row.line, _reason(error)))
+        return Sent(0, tuple(bad), batch[-1].read_bytes)
+
+    def _upsert(self, rows: list[Row]) -> int:
+        bodies = [row.body for row in rows]
+
+        def passes(error: ApiError | Unavailable) -> bool:
+            halve = isinstance(error, ApiError) and len(rows) > 1 and _is_too_much(error)
+            return passes_by_itself(error) and not halve
+
+        return call_with_retries(
+            lambda: self.upsert(bodies), self.patience, wait=self._wait, passes=passes
+        )
+
+    def _wait(self, seconds: float) -> None:
+        if self.stop.wait(seconds):
+            raise Unavailable("the upload was stopped")
+
+
+def _is_too_much(error: ApiError) -> bool:
+    """Whether less at a time would do: the body is too large, or embedding it takes too long."""
+    return error.status == 413 or error.code == "deadline_exceeded"
+
+
+def _halves(rows: list[Row]) -> tuple[list[Row], list[Row]]:
+    middle = len(rows) // 2
+    return rows[:middle], rows[middle:]
 
 
 def _refused_row(error: ApiError, count: int) -> int | None:

@@ -13,6 +13,7 @@ import importlib.util
 import logging
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -122,8 +123,8 @@ class LocalRay:
     instance: str
     folder: Path
 
-    def stop(self) -> None:
-        """End the head node and everything it started.
+    def stop(self, keep_logs: bool = False) -> None:
+        """End the head node and everything it started, and remove its sockets and logs.
 
         At once and hard: Ray's own way out drains for up to 30 s, and our data needs no farewell.
         Drivers must have left before, or they wait a minute for the node to come back.
@@ -131,6 +132,8 @@ class LocalRay:
         end_processes(self.instance)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(_TERM_TIMEOUT_S)
+        if not keep_logs:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def start_local_ray(data_dir: Path, settings: RaySettings) -> LocalRay:
@@ -140,8 +143,9 @@ def start_local_ray(data_dir: Path, settings: RaySettings) -> LocalRay:
     holds the data folder's lock, so leftovers are nobody else's. Raises Unavailable.
     """
     instance = instance_id(data_dir)
-    folder = instance_folder(instance)
     left = end_processes(instance)
+    shutil.rmtree(_SOCKETS / f"akidb-{instance}", ignore_errors=True)
+    folder = instance_folder(instance)
     if left:
         _log.warning("ended %d processes that a crash had left behind", left)
     (folder / "h").mkdir(mode=0o700, exist_ok=True)
@@ -167,7 +171,7 @@ def start_local_ray(data_dir: Path, settings: RaySettings) -> LocalRay:
     try:
         _wait_until_up(ray, gcs)
     except BaseException:
-        ray.stop()
+        ray.stop(keep_logs=True)
         raise
     return ray
 

@@ -139,7 +139,7 @@ def parse_filter(raw: Any, field: str = "filter") -> Filter:
 def _parse_condition(raw: Any, field: str) -> Condition:
     _check_keys(raw, {"key", "match", "range"}, field)
     key = raw.get("key")
-    if not isinstance(key, str) or not key:
+    if not isinstance(key, str) or not key.removesuffix("[]"):
         raise InvalidArgument(f"{field}.key", "must name a payload key")
     key = key.removesuffix("[]")
     if ("match" in raw) == ("range" in raw):
@@ -160,7 +160,8 @@ def _parse_match(raw: Any, field: str) -> tuple[Scalar, ...]:
     if len(values) > MAX_ANY_VALUES:
         raise InvalidArgument(name, f"has more than {MAX_ANY_VALUES} values")
     for value in values:
-        if not isinstance(value, (str, int, float, bool)):
+        # Nothing equals NaN, and it has no place in a sorted column.
+        if not isinstance(value, (str, int, float, bool)) or value != value:
             raise InvalidArgument(name, f"{value!r} is not a string, number or boolean")
     return tuple(values)
 

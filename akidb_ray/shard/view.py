@@ -98,7 +98,8 @@ class View:
     def _vector(self, segment: SegmentView, row: int) -> Vectors:
         """The vector as it came in: cosine vectors get their length back."""
         length = np.float32(segment.segment.row(row).length)
-        return np.multiply(segment.vectors[row], length, dtype=np.float32)
+        vector: Vectors = segment.vectors[row] * length
+        return vector
 
     def _hit(self, distance: float, segment: SegmentView, row: int, query: VectorQuery) -> Hit:
         stored = segment.segment.row(row)

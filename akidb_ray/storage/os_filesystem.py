@@ -1,6 +1,7 @@
 """The file system port on the operating system's own files."""
 
 import contextlib
+import copy
 import errno
 import fcntl
 import mmap
@@ -37,6 +38,17 @@ def _sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def _make_directory(target: Path, top: Path) -> None:
+    """Make a directory and its parents, durably. Below `top`, those found are made durable too: a
+    process that was killed may have made them and not synced their names.
+    """
+    missing = {path for path in (target, *target.parents) if not path.exists()}
+    target.mkdir(parents=True, exist_ok=True)
+    for path in (target, *target.parents):
+        if path in missing or (path != top and path.is_relative_to(top)):
+            _sync_directory(path.parent)
+
+
 def _sync_file(descriptor: int) -> None:
     # macOS's fsync leaves data in the drive's cache; F_FULLFSYNC does not.
     full_sync = getattr(fcntl, "F_FULLFSYNC", None)
@@ -49,6 +61,7 @@ def _sync_file(descriptor: int) -> None:
 class OsAppendFile:
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._torn = False
         with _translated(path):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             self._size = os.fstat(self._descriptor).st_size
@@ -58,48 +71,56 @@ class OsAppendFile:
         return self._size
 
     def write(self, parts: Iterable[Bytes]) -> None:
+        if self._torn:
+            raise StorageFailed(f"{self._path}: ends in half a write that could not be cut off")
         with _translated(self._path):
             try:
                 for part in parts:
                     rest = memoryview(part).cast("B")
                     while rest:
                         rest = rest[os.write(self._descriptor, rest) :]
-            except OSError:
+            except BaseException:
+                self._torn = True
                 os.ftruncate(self._descriptor, self._size)
+                self._torn = False
                 raise
             self._size = os.fstat(self._descriptor).st_size
 
     def sync(self) -> None:
-        with _translated(self._path):
+        try:
             _sync_file(self._descriptor)
+        except OSError as error:
+            # Lack of room is no StorageFull here: that would promise that nothing was kept.
+            raise StorageFailed(f"{self._path}: {error.strerror}", file=str(self._path)) from error
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        with _translated(self._path):
+            os.close(self._descriptor)
 
 
 class OsFileLock:
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        self._descriptor: int | None = descriptor
 
     def release(self) -> None:
-        os.close(self._descriptor)
+        # A number that was closed may be another file's by now.
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 class OsFileSystem:
     """Files below `root`, which is created when missing."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root = self._top = root
         with _translated(root):
-            root.mkdir(parents=True, exist_ok=True)
+            _make_directory(root, top=root)
 
     def create_directory(self, path: PurePath) -> None:
         target = self.root / path
         with _translated(target):
-            missing = [p for p in (target, *target.parents) if not p.exists()]
-            target.mkdir(parents=True, exist_ok=True)
-            for made in missing:
-                _sync_directory(made.parent)
+            _make_directory(target, self._top)
 
     def list(self, path: PurePath) -> list[str]:
         target = self.root / path
@@ -205,4 +226,6 @@ class OsFileSystem:
             return shutil.disk_usage(self.root).free
 
     def subtree(self, path: PurePath) -> "OsFileSystem":
-        return OsFileSystem(self.root / path)
+        inner = copy.copy(self)
+        inner.root = self.root / path
+        return inner

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 import orjson
 
-from akidb_ray.domain.errors import Corrupt, InvalidState
+from akidb_ray.domain.errors import Corrupt, InvalidArgument, InvalidState
 from akidb_ray.domain.ids import ClusterId, StoreId
 from akidb_ray.storage.filesystem import FileLock, FileSystem
 
@@ -61,5 +61,5 @@ def _read_identity(fs: FileSystem) -> tuple[StoreId, ClusterId]:
         if identity["format"] != _FORMAT:
             raise Corrupt(str(_IDENTITY), f"format {identity['format']} is not known here")
         return StoreId.parse(identity["store_id"]), ClusterId.parse(identity["cluster_id"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, InvalidArgument):
         raise Corrupt(str(_IDENTITY), "is not a store's identity") from None

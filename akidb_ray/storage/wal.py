@@ -11,9 +11,10 @@ Rules kept here:
 
 A bad record is either *torn* (the end of what was being written when the power went) or *corrupt*
 (bytes that had been on disk, and changed). Each header says up to which sequence everything had
-been synced when it was written, `synced_to`. So when any valid header after the bad record says
-that the bad one had been synced, it is corruption, and opening stops; else it is a torn tail, which
-is cut. What can't be told apart: a flipped bit in the last group, with nothing written after it.
+been synced when it was written, `synced_to`, and a file is started only when all before it was. So
+when any valid header after the bad record says that the bad one had been synced, or another file
+follows, it is corruption, and opening stops; else it is a torn tail, which is cut. What can't be
+told apart: a flipped bit in the last group, with nothing written after it.
 """
 
 import struct
@@ -126,8 +127,8 @@ class WalReader:
         for position, (first, path) in enumerate(files):
             if first != expected:
                 raise Corrupt(str(path), f"records {expected} to {first - 1} are missing")
-            rest = [name for _, name in files[position + 1 :]]
-            for record in self._file_records(path, first, rest):
+            last = position == len(files) - 1
+            for record in self._file_records(path, first, last):
                 expected = record.sequence + 1
                 if record.sequence > self._after:
                     self.last_sequence = record.sequence
@@ -136,13 +137,11 @@ class WalReader:
         if expected <= needed:
             raise Corrupt(str(DIRECTORY), f"records {expected} to {needed} are missing")
 
-    def _file_records(
-        self, path: PurePath, expected: int, later: Sequence[PurePath]
-    ) -> Iterator[Record]:
+    def _file_records(self, path: PurePath, expected: int, last: bool) -> Iterator[Record]:
         data = self._fs.map(path)
         offset = len(FILE_HEADER)
         if bytes(data[:offset]) != FILE_HEADER:
-            self._cut_or_stop(path, data, 0, expected, later)
+            self._cut_or_stop(path, data, 0, expected, last)
             return
         while offset < len(data):
             header = _decode_header(data, offset)
@@ -155,34 +154,28 @@ class WalReader:
                 or len(body) != header.length
                 or crc32c(body) != header.body_checksum
             ):
-                self._cut_or_stop(path, data, offset, expected, later)
+                self._cut_or_stop(path, data, offset, expected, last)
                 return
             yield Record(header.sequence, header.epoch, RecordKind(header.kind), body)
             offset += HEADER_BYTES + header.length
             expected += 1
 
     def _cut_or_stop(
-        self,
-        path: PurePath,
-        data: memoryview,
-        offset: int,
-        expected: int,
-        later: Sequence[PurePath],
+        self, path: PurePath, data: memoryview, offset: int, expected: int, last: bool
     ) -> None:
         """A bad record at `offset`, which should be number `expected`: torn or corrupt?"""
-        if expected <= max(self._after, self._known_end):
+        was_synced = (
+            expected <= max(self._after, self._known_end)
+            # A file is started only when all before it was synced.
+            or not last
+            or any(header.synced_to >= expected for header in _valid_headers(data[offset + 1 :]))
+        )
+        if was_synced:
             raise Corrupt(str(path), f"record {expected}, which was on disk, is damaged", offset)
-        for following in (data[offset + 1 :], *(self._fs.map(name) for name in later)):
-            if any(header.synced_to >= expected for header in _valid_headers(following)):
-                raise Corrupt(
-                    str(path), f"record {expected}, which was on disk, is damaged", offset
-                )
         if offset == 0:
             self._fs.remove(path)
         else:
             self._fs.truncate(path, offset)
-        for name in later:
-            self._fs.remove(name)
         self._fs.sync_directory(DIRECTORY)
 
 
@@ -212,8 +205,9 @@ class Wal:
         self.size_bytes = sum(fs.size_bytes(path) for _, path in existing)
         if existing:
             self._file = fs.append(existing[-1][1])
-            # Records read back from the page cache may not be on the disk yet.
+            # Records and names read back from the page cache may not be on the disk yet.
             self._file.sync()
+            fs.sync_directory(DIRECTORY)
 
     def append(self, kind: RecordKind, body: Sequence[Bytes]) -> int:
         """Write one record, not yet synced, and return its sequence.
@@ -221,11 +215,15 @@ class Wal:
         Raises StorageFull (nothing was written), StorageFailed.
         """
         self._check_usable()
-        file = self._file or self._start_file()
         sequence = self.last_sequence + 1
         length = sum(len(part) for part in body)
         header = _Header(kind, self._epoch, sequence, self.synced_to, length, crc32c(*body))
-        file.write([_encode_header(header), *body])
+        try:
+            file = self._file or self._start_file()
+            file.write([_encode_header(header), *body])
+        except StorageFailed:
+            self._failed = True
+            raise
         self.last_sequence = sequence
         self.size_bytes += HEADER_BYTES + length
         return sequence
@@ -237,7 +235,7 @@ class Wal:
             return
         try:
             self._file.sync()
-        except StorageFailed:
+        except Exception:
             self._failed = True
             raise
         self.synced_to = self.last_sequence
@@ -245,9 +243,7 @@ class Wal:
     def rotate(self) -> None:
         """Start a new file with the next record, so that the files before it can be dropped."""
         self.sync()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self.close()
 
     def drop_through(self, sequence: int, retention: Retention, now: float) -> None:
         """Remove old files all of whose records are at or below `sequence`, a checkpoint.
@@ -269,9 +265,9 @@ class Wal:
             self._fs.sync_directory(DIRECTORY)
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def _start_file(self) -> AppendFile:
         file = self._fs.append(file_name(self.last_sequence + 1))
@@ -284,4 +280,4 @@ class Wal:
 
     def _check_usable(self) -> None:
         if self._failed:
-            raise StorageFailed("the log's last fsync failed; it must be reopened from disk")
+            raise StorageFailed("the log had a disk error; it must be reopened from disk")

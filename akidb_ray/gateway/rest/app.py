@@ -23,6 +23,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
+_REQUEST_ID = b"x-request-id"
+_MAX_REQUEST_ID_CHARACTERS = 128
+
 _PROBLEM = {
     "description": "A problem document (RFC 9457): what is wrong, with which field, and its code.",
     "content": {
@@ -55,8 +58,6 @@ def build_app(services: Services) -> FastAPI:
         version=__version__,
         description="A multi-tenant vector database that runs inside a Ray cluster.",
         lifespan=lifespan,
-        # `curl -d` sends no JSON content type; the body decides.
-        strict_content_type=False,
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
     )
     app.state.services = services
@@ -78,20 +79,23 @@ class RequestFrame:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = new_request_id()
+        headers = dict(scope["headers"])
+        request_id = _given_request_id(headers) or new_request_id()
         scope.setdefault("state", {})["request_id"] = request_id
+        # JSON is all that is taken, so `curl -d` without a content type means JSON too.
+        others = [header for header in scope["headers"] if header[0] != b"content-type"]
+        scope["headers"] = [*others, (b"content-type", b"application/json")]
 
         async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                names = {name for name, _ in message["headers"]}
-                if b"x-request-id" not in names:
-                    message["headers"].append((b"x-request-id", request_id.encode()))
+            # Ray Serve gives each request an id, and puts it into the answer by itself.
+            if message["type"] == "http.response.start" and _REQUEST_ID not in headers:
+                message["headers"].append((_REQUEST_ID, request_id.encode()))
             await send(message)
 
         try:
             body = await self._read_body(scope, receive)
         except TooLarge as error:
-            await problem_response(error, request_id)(scope, receive, send)
+            await problem_response(error, request_id)(scope, receive, send_with_id)
             return
         await self._app(scope, _replay(body, receive), send_with_id)
 
@@ -112,6 +116,11 @@ class RequestFrame:
             chunks.append(chunk)
             more = message.get("more_body", False)
         return b"".join(chunks)
+
+
+def _given_request_id(headers: dict[bytes, bytes]) -> str | None:
+    given = headers.get(_REQUEST_ID, b"").decode("latin-1")
+    return given if 0 < len(given) <= _MAX_REQUEST_ID_CHARACTERS and given.isprintable() else None
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

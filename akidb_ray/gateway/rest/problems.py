@@ -49,7 +49,7 @@ def problem_response(error: AkiDBError, request_id: str) -> Response:
         "code": error.code,
         "request_id": request_id,
     }
-    headers = {"x-request-id": request_id}
+    headers: dict[str, str] = {}
     if isinstance(error, Unauthenticated):
         headers["www-authenticate"] = "Bearer"
     if error.retryable:
@@ -98,8 +98,7 @@ def _routing_problem(request: Request, error: HTTPException) -> Response:
             "code": "method_not_allowed",
             "request_id": request_id,
         }
-        headers = {**(error.headers or {}), "x-request-id": request_id}
-        return Response(orjson.dumps(body), 405, headers, PROBLEM_JSON)
+        return Response(orjson.dumps(body), 405, error.headers, PROBLEM_JSON)
     return problem_response(Malformed(str(error.detail)), request_id)
 
 

@@ -1,0 +1,96 @@
+"""`akidb collection create|list|delete`"""
+
+from typing import Annotated
+
+import typer
+
+from akidb_ray.cli.session import Session, connected
+from akidb_ray.domain.collection import IndexKind, Metric, SyncPolicy, TieringPolicy
+
+app = typer.Typer(help="Collections of a database.", no_args_is_help=True)
+
+
+@app.command("create")
+@connected("tenant", "database")
+def create_collection(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="Name, unique in the database.")],
+    dimension: Annotated[
+        int | None, typer.Option(help="Width of its vectors; the model's, when there is one.")
+    ] = None,
+    metric: Annotated[Metric | None, typer.Option(help="How vectors are compared.")] = None,
+    shard_count: Annotated[int | None, typer.Option(help="Parts that it is split into.")] = None,
+    embedding_model: Annotated[
+        str | None, typer.Option(help="Model for its texts, such as all-MiniLM-L6-v2.")
+    ] = None,
+    index_kind: Annotated[IndexKind | None, typer.Option(help="Kind of index.")] = None,
+    hnsw_m: Annotated[int | None, typer.Option(help="Edges per node of the graph.")] = None,
+    hnsw_ef_construction: Annotated[
+        int | None, typer.Option(help="Breadth of the search that builds the graph.")
+    ] = None,
+    replica_factor: Annotated[int | None, typer.Option(help="Copies of each shard.")] = None,
+    tiering_policy: Annotated[
+        TieringPolicy | None, typer.Option(help="Where its data lies.")
+    ] = None,
+    sync_policy: Annotated[
+        SyncPolicy | None, typer.Option(help="When the object store is brought up to date.")
+    ] = None,
+    wal_retention_seconds: Annotated[
+        int | None, typer.Option(help="How long the log is kept.")
+    ] = None,
+    max_doc_count: Annotated[int | None, typer.Option(help="Limit of documents.")] = None,
+    description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+) -> None:
+    """Create a collection. An option that is left out has the server's default."""
+    from akidb_ray.cli.listing import create
+
+    given = {
+        "name": name,
+        "dimension": dimension,
+        "metric": metric,
+        "shard_count": shard_count,
+        "embedding_model": embedding_model,
+        "index_kind": index_kind,
+        "hnsw_m": hnsw_m,
+        "hnsw_ef_construction": hnsw_ef_construction,
+        "replica_factor": replica_factor,
+        "tiering_policy": tiering_policy,
+        "sync_policy": sync_policy,
+        "wal_retention_seconds": wal_retention_seconds,
+        "max_doc_count": max_doc_count,
+        "description": description,
+    }
+    create(session, _collections_path(session), given)
+
+
+@app.command("list")
+@connected("tenant", "database")
+def list_collections(session: Session) -> None:
+    """List the collections of a database."""
+    from akidb_ray.cli.listing import show_list
+
+    columns = ["name", "dimension", "metric", "shard_count", "embedding_model", "state"]
+    show_list(session, _collections_path(session), "collections", columns)
+
+
+@app.command("delete")
+@connected("tenant", "database")
+def delete_collection(
+    session: Session,
+    collection: Annotated[str, typer.Argument(help="Name or id.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete a collection."""
+    from akidb_ray.cli.client import path_of
+    from akidb_ray.cli.listing import delete
+
+    at = session.connection
+    path = path_of("tenants", at.tenant, "databases", at.database, "collections", collection)
+    delete(session, path, f"collection {collection!r}", yes)
+
+
+def _collections_path(session: Session) -> str:
+    from akidb_ray.cli.client import path_of
+
+    at = session.connection
+    return path_of("tenants", at.tenant, "databases", at.database, "collections")

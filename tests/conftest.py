@@ -1,0 +1,27 @@
+"""One server, and with it one Ray, for the whole session; tests that kill one start their own."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.serving import ServerProcess
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Serves MiniLM and the hashing embedder, on two shard hosts."""
+    settings = {
+        "AKIDB_EMBEDDING_MODELS": "all-MiniLM-L6-v2,hashing-64",
+        "AKIDB_RAY_SHARD_HOSTS_PER_NODE": "2",
+    }
+    running = ServerProcess(tmp_path_factory.mktemp("server") / "data", settings).start()
+    yield running
+    if running.process is not None and running.process.poll() is None:
+        running.stop()
+
+
+@pytest.fixture
+def client(server: ServerProcess) -> Iterator[httpx.Client]:
+    with server.client() as client:
+        yield client

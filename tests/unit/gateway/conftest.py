@@ -1,0 +1,18 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.in_process import Database, running_database
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with running_database(tmp_path) as database:
+        yield database
+
+
+@pytest.fixture
+def client(database: Database) -> httpx.AsyncClient:
+    return database.client

@@ -1,0 +1,136 @@
+"""Tenants, databases and collections over REST."""
+
+import httpx
+
+from akidb_ray.domain.collection import CollectionSpec, CollectionState
+from tests.in_process import MODEL, Database
+from tests.serving import COLLECTIONS
+
+
+async def test_the_first_start_has_tenant_and_database_default(client: httpx.AsyncClient) -> None:
+    tenants = (await client.get("/v2/tenants")).json()
+    assert [tenant["slug"] for tenant in tenants["tenants"]] == ["default"]
+    assert tenants["next_cursor"] is None
+    databases = (await client.get("/v2/tenants/default/databases")).json()["databases"]
+    assert [(d["name"], d["state"]) for d in databases] == [("default", "ready")]
+
+
+async def test_a_tenant_is_made_changed_and_decommissioned(client: httpx.AsyncClient) -> None:
+    made = await client.post("/v2/tenants", json={"name": "Acme Ltd", "quotas": {"qps_quota": 7}})
+    assert made.status_code == 201
+    tenant = made.json()
+    assert (tenant["slug"], tenant["status"]) == ("acme-ltd", "active")
+    assert tenant["quotas"]["qps_quota"] == 7
+    by_id = await client.get(f"/v2/tenants/{tenant['tenant_id']}")
+    assert by_id.json() == tenant
+    changed = await client.patch(
+        "/v2/tenants/acme-ltd", json={"name": "Acme", "if_version": tenant["version"]}
+    )
+    assert changed.json()["name"] == "Acme"
+    stale = await client.patch(
+        "/v2/tenants/acme-ltd", json={"name": "Other", "if_version": tenant["version"]}
+    )
+    assert stale.status_code == 412
+    gone = await client.delete("/v2/tenants/acme-ltd")
+    assert gone.json()["status"] == "decommissioned"
+    illegal = await client.patch("/v2/tenants/acme-ltd", json={"status": "active"})
+    assert (illegal.status_code, illegal.json()["code"]) == (409, "invalid_state")
+
+
+async def test_a_suspended_tenant_reads_and_writes_nothing(client: httpx.AsyncClient) -> None:
+    await client.post(COLLECTIONS, json={"name": "c", "dimension": 16})
+    await client.patch("/v2/tenants/default", json={"status": "suspended"})
+    refused = await client.post(f"{COLLECTIONS}/c/count", json={})
+    assert (refused.status_code, refused.json()["code"]) == (409, "invalid_state")
+    await client.patch("/v2/tenants/default", json={"status": "active"})
+    assert (await client.post(f"{COLLECTIONS}/c/count", json={})).json() == {"count": 0}
+
+
+async def test_databases_are_made_listed_changed_and_deleted(client: httpx.AsyncClient) -> None:
+    root = "/v2/tenants/default/databases"
+    assert (await client.post(root, json={"name": "main"})).status_code == 201
+    changed = await client.patch(f"{root}/main", json={"description": "the main one"})
+    assert changed.json()["description"] == "the main one"
+    assert (await client.get(f"{root}/main")).json() == changed.json()
+    await client.post(f"{root}/main/collections", json={"name": "c", "dimension": 16})
+    assert (await client.delete(f"{root}/main")).status_code == 409
+    await client.delete(f"{root}/main/collections/c")
+    assert (await client.delete(f"{root}/main")).status_code == 204
+    assert (await client.get(f"{root}/main")).status_code == 404
+
+
+async def test_lists_page_by_an_opaque_cursor(client: httpx.AsyncClient) -> None:
+    for number in range(5):
+        await client.post(COLLECTIONS, json={"name": f"c{number}", "dimension": 16})
+    names: list[str] = []
+    cursor: str | None = None
+    while True:
+        query = {"limit": "2", **({"cursor": cursor} if cursor else {})}
+        page = (await client.get(COLLECTIONS, params=query)).json()
+        names += [collection["name"] for collection in page["collections"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert names == [f"c{number}" for number in range(5)]
+    broken = await client.get(COLLECTIONS, params={"cursor": "no-cursor!"})
+    assert (broken.status_code, broken.json()["field"]) == (422, "cursor")
+
+
+async def test_a_collection_shows_its_settings_and_takes_the_width_of_its_model(
+    client: httpx.AsyncClient,
+) -> None:
+    made = await client.post(COLLECTIONS, json={"name": "notes", "embedding_model": MODEL})
+    assert made.status_code == 201
+    collection = made.json()
+    assert (collection["dimension"], collection["state"]) == (64, "ready")
+    assert (collection["hnsw_m"], collection["hnsw_ef_construction"]) == (32, 200)
+    renamed = await client.patch(f"{COLLECTIONS}/notes", json={"name": "papers"})
+    assert renamed.json()["name"] == "papers"
+    fixed = await client.patch(f"{COLLECTIONS}/papers", json={"dimension": 32})
+    assert (fixed.status_code, fixed.json()["field"]) == (422, "dimension")
+
+
+async def test_deleting_a_collection_frees_its_name(client: httpx.AsyncClient) -> None:
+    await client.post(COLLECTIONS, json={"name": "c", "dimension": 16})
+    documents = [{"id": "1", "vector": [1.0] * 16}]
+    await client.put(f"{COLLECTIONS}/c/documents", json={"documents": documents})
+    assert (await client.delete(f"{COLLECTIONS}/c")).status_code == 204
+    assert (await client.get(f"{COLLECTIONS}/c")).status_code == 404
+    await client.post(COLLECTIONS, json={"name": "c", "dimension": 32})
+    assert (await client.post(f"{COLLECTIONS}/c/count", json={})).json() == {"count": 0}
+
+
+async def test_an_interrupted_creation_and_deletion_can_be_finished(database: Database) -> None:
+    client, collections = database.client, database.services.collections
+    default = (await client.get("/v2/tenants/default/databases/default")).json()
+    tenant = database.services.copy.directory.tenant("default")
+    parent = database.services.copy.directory.database(tenant, default["name"])
+    await database.catalog.create_collection(parent.database_id, "half", CollectionSpec(16))
+    refused = await client.post(f"{COLLECTIONS}/half/count", json={})
+    assert (refused.status_code, refused.json()["code"]) == (409, "invalid_state")
+    for place in (await database.services.copy.catch_up()).unfinished_collections():
+        await collections.finish(place)
+    assert (await client.post(f"{COLLECTIONS}/half/count", json={})).json() == {"count": 0}
+
+    database.hosts.down.update(database.stores)
+    assert (await client.delete(f"{COLLECTIONS}/half")).status_code == 503
+    database.hosts.down.clear()
+    (place,) = (await database.services.copy.catch_up()).unfinished_collections()
+    assert place.collection.state is CollectionState.DELETING
+    await collections.finish(place)
+    assert (await client.get(f"{COLLECTIONS}/half")).status_code == 404
+
+
+async def test_health_says_what_is_there(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/healthz")).json() == {"status": "ok"}
+    assert (await client.get("/readyz")).json() == {"status": "ready"}
+    health = (await client.get("/v2/cluster/health")).json()
+    assert (health["status"], health["tenants"], len(health["stores"])) == ("ok", 1, 2)
+
+
+async def test_openapi_shows_every_route_with_examples(client: httpx.AsyncClient) -> None:
+    openapi = (await client.get("/openapi.json")).json()
+    base = "/v2/tenants/{tenant}/databases/{database}/collections/{collection}"
+    assert {f"{base}/search", f"{base}/documents", f"{base}/count"} <= set(openapi["paths"])
+    assert openapi["components"]["schemas"]["SearchBody"]["examples"]
+    assert "HTTPBearer" in openapi["components"]["securitySchemes"]
