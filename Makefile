@@ -42,7 +42,7 @@ format: $(STAMP) ## rewrite the code in our style
 	@$(BIN)/ruff format .
 
 bench: $(STAMP) ## recall, latency and throughput, layer by layer
-	@$(BIN)/python bench/search.py
+	@$(BIN)/python -m bench.search
 
 clean: ## remove what is made here, apart from data: .venv, caches, coverage
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov

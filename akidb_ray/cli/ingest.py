@@ -93,7 +93,7 @@ class _Tally:
         if len(self.bad) > _SHOWN_BAD_ROWS:
             more = len(self.bad) - _SHOWN_BAD_ROWS
             typer.echo(f"... and {more:,} more bad rows; --json lists them all", err=True)
-        bad = f"; {len(self.bad):,} rows were bad" if self.bad else ""
+        bad = f"; bad rows: {len(self.bad):,}" if self.bad else ""
         print_line(f"Saved {self.saved:,} documents in {self.took_s:.1f} s ({rate:,.0f}/s){bad}.")
 
 

@@ -46,7 +46,7 @@ def create(session: Session, path: str, given: Mapping[str, Any]) -> None:
         print_fields({name: value for name, value in made.items() if value not in (None, "", {})})
 
 
-def delete(session: Session, path: str, what: str, yes: bool) -> None:
+def delete(session: Session, path: str, what: str, yes: bool, done: str = "Deleted") -> None:
     """Delete, after a question when somebody sits there to answer it."""
     if not yes and not session.as_json and sys.stdin.isatty():
         typer.confirm(f"Delete {what} and everything in it?", abort=True)
@@ -54,4 +54,4 @@ def delete(session: Session, path: str, what: str, yes: bool) -> None:
     if session.as_json:
         print_json(answer or {"deleted": True})
     else:
-        print_line(f"Deleted {what}.")
+        print_line(f"{done} {what}.")

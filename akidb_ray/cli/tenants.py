@@ -60,4 +60,4 @@ def delete_tenant(
     from akidb_ray.cli.client import path_of
     from akidb_ray.cli.listing import delete
 
-    delete(session, path_of("tenants", tenant), f"tenant {tenant!r}", yes)
+    delete(session, path_of("tenants", tenant), f"tenant {tenant!r}", yes, "Decommissioned")

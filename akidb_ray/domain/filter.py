@@ -19,6 +19,7 @@ from akidb_ray.domain.errors import InvalidArgument
 Scalar = str | int | float | bool
 Flat = Mapping[str, list[Scalar]]
 
+MAX_DEPTH = 100
 MAX_CONDITIONS = 64
 MAX_ANY_VALUES = 10_000
 _BOUNDS = ("gt", "gte", "lt", "lte")
@@ -67,21 +68,26 @@ class RowFilter:
 
 
 def flatten(payload: Mapping[str, Any]) -> dict[str, list[Scalar]]:
-    """All scalar values of a payload by path, with arrays opened. Nulls have no value."""
+    """All scalar values of a payload by path, with arrays opened. Nulls have no value.
+
+    Raises InvalidArgument when it is nested too deeply.
+    """
     flat: dict[str, list[Scalar]] = {}
-    _flatten_into(flat, payload, "")
+    _flatten_into(flat, payload, "", MAX_DEPTH)
     return flat
 
 
-def _flatten_into(flat: dict[str, list[Scalar]], value: Any, path: str) -> None:
+def _flatten_into(flat: dict[str, list[Scalar]], value: Any, path: str, depth: int) -> None:
+    if isinstance(value, (Mapping, list)) and depth == 0:
+        raise InvalidArgument("payload", f"is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, Mapping):
         prefix = f"{path}." if path else ""
         for key, inner in value.items():
-            _flatten_into(flat, inner, f"{prefix}{key}")
+            _flatten_into(flat, inner, f"{prefix}{key}", depth - 1)
     elif isinstance(value, list):
         for inner in value:
             nested = isinstance(inner, (Mapping, list))
-            _flatten_into(flat, inner, f"{path}[]" if nested else path)
+            _flatten_into(flat, inner, f"{path}[]" if nested else path, depth - 1)
     elif value is not None:
         flat.setdefault(path, []).append(value)
 

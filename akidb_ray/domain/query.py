@@ -1,7 +1,7 @@
 """What is asked of shards, and what they answer. These values cross process borders."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from akidb_ray.domain.document import DocumentBatch, Vectors
 from akidb_ray.domain.filter import EVERYTHING, Filter, RowFilter
@@ -91,11 +91,15 @@ class WriteOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ShardStatus:
-    """How a shard stands. `unindexed` live rows are searched exactly until a graph holds them."""
+    """How a shard stands.
+
+    `unindexed` live rows are searched exactly, because no graph holds them (yet). `indexing` says
+    that maintenance has work left: few unindexed rows alone are none.
+    """
 
     sequence: int = 0
     documents: int = 0
     unindexed: int = 0
     segments: int = 0
     wal_bytes: int = 0
-    building: bool = field(default=False)
+    indexing: bool = False

@@ -20,9 +20,10 @@ from akidb_ray.domain.filter import Condition, Flat, Range, Scalar
 MAX_PATHS = 256
 RowMask = NDArray[np.bool_]
 
-_DTYPES: dict[str, Any] = {"int": np.int64, "float": np.float64, "bool": np.uint8}
-_KEYS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "bool": bool}
-_INT64 = range(-(2**63), 2**63)
+_DTYPES: dict[str, Any] = {
+    "int": np.int64, "uint": np.uint64, "float": np.float64, "bool": np.uint8,
+}  # fmt: skip
+_KEYS: dict[str, Callable[[Any], Any]] = {"int": int, "uint": int, "float": float, "bool": bool}
 _SCHEMA = pa.schema(
     {
         "path": pa.string(),
@@ -50,7 +51,7 @@ class Column:
     def slice_for(self, condition: Condition) -> Iterator[NDArray[np.int32]]:
         """Row numbers whose value at this column meets the condition."""
         if isinstance(condition, Range):
-            if self.type in ("int", "float"):
+            if self.type in ("int", "uint", "float"):
                 yield self._between(condition)
             return
         for value in condition.values:
@@ -114,7 +115,8 @@ def _type_of(value: Scalar) -> str:
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, int):
-        return "int" if value in _INT64 else "float"
+        # JSON as we read it has whole numbers from -2^63 to 2^64 - 1; those beyond are floats.
+        return "int" if value < 2**63 else "uint"
     return "float" if isinstance(value, float) else "string"
 
 

@@ -7,11 +7,10 @@ so a reader needs no lock: arrays are replaced by larger copies, and old views k
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from akidb_ray.domain.document import Vectors
-from akidb_ray.domain.filter import Condition, Filter, Scalar, flatten, passes
+from akidb_ray.domain.filter import Condition, Filter, Flat, passes
 from akidb_ray.segment.columns import RowMask
 from akidb_ray.segment.rows import Rows
 from akidb_ray.segment.view import StoredRow
@@ -29,7 +28,7 @@ class GrowingSegment:
         self._lengths: list[float] = []
         self._texts: list[str | None] = []
         self._payloads: list[bytes | None] = []
-        self._flats: list[dict[str, list[Scalar]]] = []
+        self._flats: list[Flat] = []
         self._newest: dict[str, int] = {}
         # The row that held the same id before, -1 when none did: older views must still find
         # theirs.
@@ -55,7 +54,7 @@ class GrowingSegment:
         self._lengths.extend(rows.lengths.tolist())
         self._texts.extend(rows.texts)
         self._payloads.extend(rows.payloads)
-        self._flats.extend(flatten(orjson.loads(p)) if p else {} for p in rows.payloads)
+        self._flats.extend(rows.flats)
         self._ids.extend(rows.ids)
         self.size_bytes += rows.vectors.nbytes + len(rows) * _ROW_OVERHEAD_BYTES
         self.size_bytes += sum(3 * len(payload) for payload in rows.payloads if payload)

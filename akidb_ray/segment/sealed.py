@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from akidb_ray.domain.document import Vectors
 from akidb_ray.domain.errors import Corrupt
-from akidb_ray.domain.filter import Condition, Filter, flatten, passes
+from akidb_ray.domain.filter import Condition, Filter, passes
 from akidb_ray.domain.ids import document_hash
 from akidb_ray.segment.columns import Columns, RowMask, decode_columns, encode_columns
-from akidb_ray.segment.rows import hashes_of
+from akidb_ray.segment.rows import flat_of, hashes_of
 from akidb_ray.segment.view import Segment, StoredRow
 from akidb_ray.storage.checksum import crc32c
 from akidb_ray.storage.filesystem import Bytes, FileSystem
@@ -67,8 +67,7 @@ def write_segment(fs: FileSystem, path: PurePath, sources: Sequence[Source], dim
     write("vectors.f32", _vector_blocks(sources))
     write("documents.arrow", [_encode_documents(stored)])
     write("ids.idx", _encode_ids([row.id for row in stored]))
-    flats = (flatten(orjson.loads(row.payload)) if row.payload else {} for row in stored)
-    write("columns.arrow", [encode_columns(flats)])
+    write("columns.arrow", [encode_columns(flat_of(row.payload) for row in stored)])
     description = {"format": _FORMAT, "rows": len(stored), "dimension": dimension, "files": files}
     raw = orjson.dumps(description)
     fs.write(path / DESCRIPTION, [raw])
@@ -206,8 +205,7 @@ class SealedSegment:
             return self._columns.mask(condition)
         filter = Filter((condition,))
         payloads = (self._payloads[row].as_py() for row in range(rows))
-        passing = (passes(filter, flatten(orjson.loads(p)) if p else {}) for p in payloads)
-        return np.fromiter(passing, np.bool_, rows)
+        return np.fromiter((passes(filter, flat_of(p)) for p in payloads), np.bool_, rows)
 
 
 def _map_checked(fs: FileSystem, path: PurePath, size_bytes: int, checksum: int) -> memoryview:

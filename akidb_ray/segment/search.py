@@ -45,9 +45,12 @@ def search_segment(
     if view.graph is not None and not exact:
         fetch = max(ef, limit if count == view.rows else _fetch(limit, count, view.rows))
         if _graph_is_cheaper(fetch, count, view.rows, len(query)):
-            found = _search_graph(view.graph, allowed, count, query, limit, fetch)
-            if found is not None:
-                return found
+            rows = _search_graph(view.graph, allowed, count, query, limit, fetch)
+            if rows is not None:
+                # Scores must not depend on the way that was taken.
+                found = distances(metric, view.vectors[rows], query)
+                best = nearest(found, limit)
+                return rows[best], found[best]
     return _search_exactly(view.vectors, allowed, count, query, metric, limit)
 
 
@@ -64,15 +67,14 @@ def _graph_is_cheaper(fetch: int, count: int, rows: int, dimension: int) -> bool
 
 def _search_graph(
     graph: VectorIndex, allowed: RowMask, count: int, query: Floats, limit: int, fetch: int
-) -> tuple[RowNumbers, Floats] | None:
+) -> RowNumbers | None:
     """The nearest allowed rows, or None when the graph does not give enough of them."""
     for _ in range(_WIDENINGS):
-        rows, found = graph.search(query, min(fetch, len(allowed)), fetch)
+        rows = graph.search(query, min(fetch, len(allowed)), fetch)
         if count < len(allowed):
-            keep = allowed[rows]
-            rows, found = rows[keep], found[keep]
+            rows = rows[allowed[rows]]
         if len(rows) >= limit:
-            return rows[:limit], found[:limit]
+            return rows[:limit]
         fetch *= 4
     return None
 

@@ -89,23 +89,23 @@ class Documents:
         """The checked batch, and the ids of documents whose text was cut by the model."""
         spec = place.collection.spec
         for row, document in enumerate(documents):
-            check_document_id(document.id, f"documents[{row}].id")
+            _in_row(row, check_document_id, document.id, "id")
+            _check_text(document.text, row)
         vectors = np.zeros((len(documents), spec.dimension), np.float32)
         to_embed = []
         truncated: tuple[str, ...] = ()
         for row, document in enumerate(documents):
             if document.vector is not None:
-                vectors[row] = as_vector(
-                    document.vector, spec.dimension, f"documents[{row}].vector"
-                )
+                vectors[row] = _in_row(row, as_vector, document.vector, spec.dimension, "vector")
             elif document.text is None:
                 raise InvalidArgument(f"documents[{row}]", "needs a vector or a text", row)
             else:
                 to_embed.append(row)
         given = [row for row, document in enumerate(documents) if document.vector is not None]
         _check_rows(vectors, given, place)
+        payloads = [_encode_payload(d.payload, row) for row, d in enumerate(documents)]
         if to_embed:
-            model = _model_of(place, f"documents[{to_embed[0]}]")
+            model = _in_row(to_embed[0], _model_of, place)
             texts = [str(documents[row].text) for row in to_embed]
             embedded = await self.embedders.embed(model, texts, "document")
             vectors[to_embed] = embedded.vectors
@@ -117,8 +117,8 @@ class Documents:
         batch = DocumentBatch(
             ids=[document.id for document in documents],
             vectors=vectors,
-            texts=[_check_text(d.text, row) for row, d in enumerate(documents)],
-            payloads=[_encode_payload(d.payload, row) for row, d in enumerate(documents)],
+            texts=[document.text for document in documents],
+            payloads=payloads,
         )
         return batch, truncated
 
@@ -270,11 +270,11 @@ def _check_rows(vectors: Vectors, rows: list[int], place: CollectionPlace) -> No
         raise InvalidArgument(f"documents[{row}].vector", error.fields["reason"], row) from None
 
 
-def _model_of(place: CollectionPlace, field: str) -> str:
+def _model_of(place: CollectionPlace) -> str:
     model = place.collection.spec.embedding_model
     if model is None:
         raise InvalidArgument(
-            f"{field}.vector",
+            "vector",
             "is required: this collection was made without an embedding_model, so it takes no text",
         )
     return model
@@ -290,9 +290,16 @@ def _encode_payload(payload: Mapping[str, object] | None, row: int) -> bytes | N
         raise InvalidArgument(f"documents[{row}].payload", f"is not JSON: {error}", row) from None
 
 
-def _check_text(text: str | None, row: int) -> str | None:
+def _check_text(text: str | None, row: int) -> None:
     try:
         (text or "").encode()
     except UnicodeEncodeError:
         raise InvalidArgument(f"documents[{row}].text", "is not valid Unicode", row) from None
-    return text
+
+
+def _in_row(row: int, check: Callable[..., Answer], *arguments: object) -> Answer:
+    """What `check` gives; a complaint of it names the row of the batch too."""
+    try:
+        return check(*arguments)
+    except InvalidArgument as error:
+        raise error.inside(f"documents[{row}].", row) from None

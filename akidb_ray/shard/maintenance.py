@@ -4,12 +4,16 @@ Both run beside reads and writes, and take the commit lock only to swap the resu
 any point leaves files that no manifest names; the next opening removes them.
 """
 
+import contextlib
 import uuid
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
 
 import numpy as np
 
+from akidb_ray.domain.collection import IndexKind
+from akidb_ray.domain.errors import AkiDBError
 from akidb_ray.index.hnsw import HnswGraph
 from akidb_ray.segment.sealed import SealedSegment, Source, write_segment
 from akidb_ray.shard.live import LiveSegment
@@ -23,18 +27,32 @@ GRAPH = "graph.hnsw"
 
 
 def maintain(replica: Replica) -> bool:
-    """Do one piece of work; return whether there was any."""
-    replica.freeze_if_idle()
-    if replica.failed:
-        return False
-    if replica.live.frozen:
-        seal_oldest(replica)
-        return True
-    for live in replica.live.sealed:
-        if live.graph is None and len(live.live) >= replica.policy.index_min_rows:
-            build_graph(replica, live)
+    """Do one piece of work; return whether there was any. One thread at a time does."""
+    with replica.maintenance_lock:
+        replica.freeze_if_idle()
+        if replica.failed:
+            return False
+        if replica.live.frozen:
+            seal_oldest(replica)
             return True
-    return False
+        if replica.manifest.collection["spec"]["index_kind"] == IndexKind.FLAT:
+            return False
+        for live in replica.live.sealed:
+            if live.graph is None and len(live.live) >= replica.policy.index_min_rows:
+                build_graph(replica, live)
+                return True
+        return False
+
+
+@contextlib.contextmanager
+def _whole_or_removed(replica: Replica, folder: PurePosixPath) -> Iterator[None]:
+    """What is tried again and again on a full disk must not fill it with its remains."""
+    try:
+        yield
+    except Exception:
+        with contextlib.suppress(AkiDBError):
+            replica.fs.remove_tree(folder)
+        raise
 
 
 def seal_oldest(replica: Replica) -> None:
@@ -69,8 +87,9 @@ def _write_sealed(
 ) -> LiveSegment:
     path = SEGMENTS / name
     source = Source(frozen.segment, rows)
-    checksum = write_segment(replica.fs, path, [source], replica.dimension)
-    segment = SealedSegment.open(replica.fs, path, checksum)
+    with _whole_or_removed(replica, path):
+        checksum = write_segment(replica.fs, path, [source], replica.dimension)
+        segment = SealedSegment.open(replica.fs, path, checksum)
     sealed = LiveSegment(segment, np.ones(len(rows), np.bool_))
     sealed.entry = SegmentEntry(name, len(rows), checksum)
     return sealed
@@ -88,10 +107,11 @@ def build_graph(replica: Replica, live: LiveSegment) -> None:
     )
     name = str(uuid.uuid4())
     folder = INDEXES / name
-    replica.fs.create_directory(folder)
-    replica.fs.import_file(folder / GRAPH, graph.save)
-    replica.fs.sync_directory(folder)
-    checksum = crc32c(replica.fs.map(folder / GRAPH))
+    with _whole_or_removed(replica, folder):
+        replica.fs.create_directory(folder)
+        replica.fs.import_file(folder / GRAPH, graph.save)
+        replica.fs.sync_directory(folder)
+        checksum = crc32c(replica.fs.map(folder / GRAPH))
     with replica.commit_lock:
         assert live.entry is not None
         live.entry = replace(live.entry, graph=name, graph_checksum=checksum)

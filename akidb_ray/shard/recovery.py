@@ -33,6 +33,7 @@ from akidb_ray.storage.manifest import (
     read_manifest,
     write_manifest,
 )
+from akidb_ray.storage.wal import DIRECTORY as WAL
 from akidb_ray.storage.wal import Wal, WalReader
 
 LOCK = PurePosixPath("LOCK")
@@ -47,7 +48,7 @@ def create_replica(
     `names` say which tenant, database and collection it belongs to, for a person or a recovery.
     """
     fs.create_directory(PurePosixPath())
-    if not fs.exists(CURRENT):
+    if not _is_there(fs):
         collection: dict[str, Any] = {**names, "spec": asdict(spec)}
         write_manifest(fs, Manifest(generation=1, epoch=epoch, collection=collection))
 
@@ -62,7 +63,7 @@ def open_replica(
 
     Raises NotFound when there is none, Unavailable while another process holds it, Corrupt.
     """
-    if not fs.exists(CURRENT):
+    if not _is_there(fs):
         raise NotFound("replica", getattr(fs, "root", ""))
     lock = fs.lock(LOCK, policy.lock_wait_s)
     try:
@@ -70,17 +71,26 @@ def open_replica(
         spec = manifest.collection["spec"]
         live = LiveShard(spec["dimension"], Metric(spec["metric"]))
         live.sealed = [_open_segment(fs, entry, live) for entry in manifest.segments]
-        _remove_rubbish(fs, manifest)
         reader = WalReader(fs, manifest.checkpoint, manifest.wal_end or 0)
         for record in reader.records():
             live.apply(decode_operation(record), record.sequence)
             if len(live.growing.live) >= policy.seal_rows:
                 live.freeze(record.sequence)
         wal = Wal(fs, reader.last_sequence, manifest.epoch)
+        _remove_rubbish(fs, manifest)
         return Replica(fs, policy, manifest, live, wal, lock, clock, on_frozen)
     except BaseException:
         lock.release()
         raise
+
+
+def _is_there(fs: FileSystem) -> bool:
+    """Whether `fs` holds a replica. Raises Corrupt when it holds documents that nothing names."""
+    if fs.exists(CURRENT):
+        return True
+    if fs.list(WAL) or fs.list(SEGMENTS):
+        raise Corrupt(str(CURRENT), "is missing, and documents are there")
+    return False
 
 
 def _open_segment(fs: FileSystem, entry: SegmentEntry, shard: LiveShard) -> LiveSegment:
@@ -111,7 +121,11 @@ def _load_graph(fs: FileSystem, entry: SegmentEntry, shard: LiveShard) -> HnswGr
     if not fs.exists(path) or crc32c(fs.map(path)) != entry.graph_checksum:
         _log.warning("%s is damaged and will be built again", path)
         return None
-    return HnswGraph.load(shard.metric, shard.dimension, fs.library_path(path))
+    try:
+        return HnswGraph.load(shard.metric, shard.dimension, fs.library_path(path))
+    except Corrupt:
+        _log.exception("%s cannot be loaded and will be built again", path)
+        return None
 
 
 def _remove_rubbish(fs: FileSystem, manifest: Manifest) -> None:

@@ -8,6 +8,7 @@ what is not durable, and nothing is acknowledged before it is on disk.
 After a failed fsync or checkpoint the replica refuses writes until it is opened again from disk.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,15 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 import numpy as np
-import orjson
 
-from akidb_ray.domain.collection import Metric
+from akidb_ray.domain.collection import IndexKind, Metric
 from akidb_ray.domain.document import check_vectors
-from akidb_ray.domain.errors import AkiDBError, Forbidden, Internal, StorageFailed, StorageFull
-from akidb_ray.domain.filter import RowFilter, flatten, passes
+from akidb_ray.domain.errors import AkiDBError, Internal, StorageFailed
 from akidb_ray.domain.query import ShardDelete, ShardStatus, ShardUpsert, ShardWrite, WriteOutcome
 from akidb_ray.segment.rows import rows_of
 from akidb_ray.segment.sealed import SealedSegment
+from akidb_ray.shard.admission import check_room, check_upsert, share_of_documents
 from akidb_ray.shard.live import LiveSegment, LiveShard
 from akidb_ray.shard.operations import DeleteIds, Operation, UpsertRows, encode_operation
 from akidb_ray.shard.policy import ShardPolicy
@@ -34,6 +34,7 @@ from akidb_ray.storage.manifest import Manifest, SegmentEntry, write_manifest
 from akidb_ray.storage.wal import RecordKind, Retention, Wal
 
 TOMBSTONES = PurePosixPath("tombstones")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -73,9 +74,11 @@ class Replica:
     _queue: list[_Pending] = field(default_factory=list)
     _queue_lock: threading.Lock = field(default_factory=threading.Lock)
     commit_lock: threading.RLock = field(default_factory=threading.RLock)
+    maintenance_lock: threading.Lock = field(default_factory=threading.Lock)
     _last_write_at: float = 0.0
 
     def __post_init__(self) -> None:
+        self._max_documents = share_of_documents(self.manifest.collection["spec"])
         self._last_write_at = self.clock()
         self._view = self.live.view(self.wal.last_sequence)
 
@@ -120,44 +123,50 @@ class Replica:
         return operation, *encode_operation(operation)
 
     def _commit(self, batch: Sequence[_Pending]) -> None:
+        try:
+            self._log_and_apply(batch)
+        finally:
+            for pending in batch:
+                if not pending.done:
+                    # Only a signal to this thread comes here; the log may hold what `live` lacks.
+                    self.failed = True
+                    pending.error = StorageFailed("the write was interrupted")
+
+    def _log_and_apply(self, batch: Sequence[_Pending]) -> None:
         logged: list[tuple[_Pending, Operation]] = []
         for pending in batch:
             try:
-                if pending.encoded is None or pending.write.visible.visible.must:
+                if self._depends_on_stored(pending, logged):
                     # This one depends on what is stored, so what came before must be applied first.
                     self._sync_and_apply(logged)
                     logged = []
                 operation, kind, body = pending.encoded or self._resolve(pending.write)
-                self._check_writable(pending.write)
+                self._check_usable()
+                if isinstance(pending.write, ShardUpsert):
+                    check_upsert(pending.write, self._view, self._max_documents)
+                    check_room(self.fs, self.policy)
                 pending.sequence = self.wal.append(kind, [body])
                 logged.append((pending, operation))
             except Exception as error:
                 pending.error = _ours(error)
+                self.failed = self.failed or isinstance(error, StorageFailed)
         self._sync_and_apply(logged)
 
-    def _check_writable(self, write: ShardWrite) -> None:
+    def _depends_on_stored(
+        self, pending: _Pending, logged: Sequence[tuple[_Pending, Operation]]
+    ) -> bool:
+        """Whether a write can be decided only when those before it are applied."""
+        if pending.encoded is None or pending.write.visible.visible.must:
+            return True
+        if not isinstance(pending.write, ShardUpsert):
+            return False
+        waiting = sum(len(op.rows) for _, op in logged if isinstance(op, UpsertRows))
+        most = self._view.documents + waiting + len(pending.write.documents)
+        return most > self._max_documents
+
+    def _check_usable(self) -> None:
         if self.failed:
             raise StorageFailed("this shard had a disk error and is being opened again")
-        if isinstance(write, ShardUpsert):
-            self._check_may_upsert(write)
-            if self.fs.free_bytes() < self.policy.disk_reserve_bytes:
-                raise StorageFull(
-                    f"less than {self.policy.disk_reserve_bytes} bytes are free on the disk; "
-                    "delete documents or make room"
-                )
-
-    def _check_may_upsert(self, write: ShardUpsert) -> None:
-        """A principal may write only rows that it could see, before and after."""
-        visible = write.visible.visible
-        if not visible.must:
-            return
-        for payload in write.documents.payloads:
-            if not passes(visible, flatten(orjson.loads(payload)) if payload else {}):
-                raise Forbidden("a document of the batch is outside of what you may write")
-        stored = self._view.get(write.documents.ids, RowFilter(), with_vector=False)
-        seen = self._view.get(write.documents.ids, write.visible, with_vector=False)
-        if len(stored) != len(seen):
-            raise Forbidden("a stored document of the batch is outside of what you may write")
 
     def _resolve(self, write: ShardWrite) -> tuple[Operation, RecordKind, bytes]:
         """Turn a delete by filter into the ids that it means now."""
@@ -165,7 +174,8 @@ class Replica:
         if write.ids is None:
             ids = list(self._view.matching_ids(write.filter, write.visible))
         else:
-            ids = [found.id for found in self._view.get(write.ids, write.visible, False)]
+            wanted = list(dict.fromkeys(write.ids))
+            ids = [found.id for found in self._view.get(wanted, write.visible, False)]
         operation = DeleteIds(ids)
         return operation, *encode_operation(operation)
 
@@ -209,7 +219,13 @@ class Replica:
         with self.commit_lock:
             if self.failed or not len(self.live.growing.live):
                 return
-            self.wal.rotate()
+            try:
+                self.wal.rotate()
+            except AkiDBError:
+                # The writes that filled the segment are durable: theirs is no error.
+                self.failed = True
+                _log.exception("the log of %s cannot go on", self.manifest.collection)
+                return
             self.live.freeze(self.wal.last_sequence)
             self.publish()
         self.on_frozen()
@@ -218,8 +234,10 @@ class Replica:
         """Under the commit lock: make `sealed` the segments on disk, holding all up to `sequence`.
 
         Tombstones are written first, then the manifest is swapped, then old files of the log may
-        go.
+        go. Raises StorageFailed when the replica was closed meanwhile: the folder may be another's.
         """
+        if self.failed:
+            raise StorageFailed("this replica was closed, or had a disk error")
         try:
             for live in sealed:
                 if live.dirty:
@@ -231,9 +249,13 @@ class Replica:
             self.failed = True
             raise
         former, self.manifest = self.manifest, manifest
-        self._remove_tombstones_of(former)
         retention = Retention(self._retention_s(), self.policy.wal_retention_bytes)
-        self.wal.drop_through(sequence, retention, self.clock())
+        try:
+            self._remove_tombstones_of(former)
+            self.wal.drop_through(sequence, retention, self.clock())
+        except AkiDBError:
+            # The swap is done; what stays is in nobody's way.
+            _log.exception("old files of %s stay", self.manifest.collection)
 
     def _retention_s(self) -> float:
         return float(self.manifest.collection["spec"]["wal_retention_seconds"])
@@ -259,14 +281,22 @@ class Replica:
 
     def status(self) -> ShardStatus:
         view = self._view
-        indexed = sum(v.live_count for v in view.segments if v.graph is not None)
+        flat = self.manifest.collection["spec"]["index_kind"] == IndexKind.FLAT
+        indexed = sum(v.live_count for v in view.segments if flat or v.graph is not None)
         return ShardStatus(
             sequence=view.sequence,
             documents=view.documents,
             unindexed=view.documents - indexed,
             segments=len(view.segments),
             wal_bytes=self.wal.size_bytes,
+            indexing=not flat and self._has_maintenance(),
         )
+
+    def _has_maintenance(self) -> bool:
+        enough = self.policy.index_min_rows
+        growing = int(np.count_nonzero(self.live.growing.live))
+        waiting = any(s.graph is None and len(s.live) >= enough for s in self.live.sealed)
+        return waiting or growing >= enough or bool(self.live.frozen)
 
     def close(self) -> None:
         """Finish what is queued, note the end of the log, and let go of the folder."""
@@ -278,8 +308,10 @@ class Replica:
                     write_manifest(self.fs, end)
             finally:
                 self.failed = True
-                self.wal.close()
-                self.lock.release()
+                try:
+                    self.wal.close()
+                finally:
+                    self.lock.release()
 
 
 def _entry(live: LiveSegment) -> SegmentEntry:

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from akidb_ray.domain.collection import CollectionSpec
 from akidb_ray.domain.document import StoredDocument
-from akidb_ray.domain.errors import NotFound, Unavailable
+from akidb_ray.domain.errors import AkiDBError, NotFound, Unavailable
 from akidb_ray.domain.placement import ShardKey
 from akidb_ray.domain.query import (
     Hit,
@@ -44,15 +44,17 @@ class Replicas:
 
     def create(self, shard: ShardKey, spec: CollectionSpec, names: dict[str, str]) -> None:
         """Make the shard's folder, durably, or find it made."""
-        create_replica(self._fs.subtree(TENANTS / shard.path), spec, names)
-        self._fs.sync_directory(TENANTS)
+        with self._shard_lock(shard):
+            create_replica(self._fs.subtree(TENANTS / shard.path), spec, names)
 
     def drop(self, shard: ShardKey) -> None:
         """Close the replica and delete its folder, or find it gone."""
         with self._shard_lock(shard):
             replica = self._open.pop(shard, None)
             if replica is not None:
-                replica.close()
+                self._close(shard, replica)
+                with replica.maintenance_lock:
+                    pass  # until nothing writes into the folder any more
             self._fs.remove_tree(TENANTS / shard.path)
 
     def search(self, item: ShardSearch) -> list[Hit]:
@@ -76,11 +78,19 @@ class Replicas:
         self._closing = True
         self._work.set()
         self._maintenance.join()
-        for shard in list(self._open):
+        # Of every shard that was ever asked for: one may be about to open.
+        for shard in list(self._opening):
             with self._shard_lock(shard):
                 replica = self._open.pop(shard, None)
                 if replica is not None:
-                    replica.close()
+                    self._close(shard, replica)
+
+    def _close(self, shard: ShardKey, replica: Replica) -> None:
+        try:
+            replica.close()
+        except AkiDBError:
+            # Everything acknowledged is in the log, and the lock is released.
+            _log.exception("shard %s was not closed in order", shard.path)
 
     def _replica(self, shard: ShardKey) -> Replica:
         replica = self._open.get(shard)
@@ -96,8 +106,8 @@ class Replicas:
             raise Unavailable("this shard host is stopping")
         if failed is not None:
             _log.warning("opening shard %s again after a disk error", shard.path)
-            failed.close()
             del self._open[shard]
+            self._close(shard, failed)
         path = TENANTS / shard.path
         if not self._fs.exists(path):
             raise NotFound("shard", shard.path)

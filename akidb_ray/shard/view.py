@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import orjson
 
 from akidb_ray.domain.collection import Metric
 from akidb_ray.domain.document import StoredDocument, Vectors, check_vectors
-from akidb_ray.domain.filter import Filter, RowFilter, flatten, passes
+from akidb_ray.domain.filter import Filter, RowFilter, passes
 from akidb_ray.domain.query import Hit, VectorQuery
 from akidb_ray.index.distance import score_of
+from akidb_ray.segment.rows import flat_of, lengths_of
 from akidb_ray.segment.search import search_segment
 from akidb_ray.segment.view import SegmentView
 
@@ -64,7 +64,7 @@ class View:
                 row = segment.find(document_id)
                 if row >= 0:
                     stored = segment.segment.row(row)
-                    if not visible.visible.must or passes(visible.visible, _flat(stored.payload)):
+                    if not visible.visible.must or passes(visible.visible, flat_of(stored.payload)):
                         vector = self._vector(segment, row) if with_vector else None
                         found.append(
                             StoredDocument(
@@ -92,7 +92,7 @@ class View:
     def _query_vector(self, vector: Vectors) -> Vectors:
         check_vectors(vector[None, :], self.dimension, self.metric)
         if self.metric is Metric.COSINE:
-            return np.asarray(vector / np.linalg.norm(vector), np.float32)
+            return np.asarray(vector / lengths_of(vector[None, :])[0], np.float32)
         return vector.astype(np.float32)
 
     def _vector(self, segment: SegmentView, row: int) -> Vectors:
@@ -111,7 +111,3 @@ class View:
             stored.text if query.with_payload else None,
             self._vector(segment, row) if query.with_vector else None,
         )
-
-
-def _flat(payload: bytes | None) -> dict[str, list[str | int | float | bool]]:
-    return flatten(orjson.loads(payload)) if payload else {}

@@ -230,6 +230,12 @@ ROWS: dict[str, tuple[tuple[str, str, Any], int, str | None, str]] = {
         "sync_policy",
         "not built",
     ),
+    "a quota, which is not built": (
+        ("POST", "/v2/tenants", {"name": "Other", "quotas": {"qps_quota": 5}}),
+        422,
+        "quotas.qps_quota",
+        "not built",
+    ),
     "duplicate slug": (
         ("POST", "/v2/tenants", {"name": "Other", "slug": "default"}),
         409,

@@ -69,7 +69,8 @@ def test_ingested_documents_get_an_index(server: ServerProcess) -> None:
         for start in range(0, 600, 200):
             documents = [{"id": str(n), "text": f"number {n}"} for n in range(start, start + 200)]
             client.put(f"{COLLECTIONS}/many/documents", json={"documents": documents})
-        wait_until(lambda: client.get(f"{COLLECTIONS}/many").json()["status"]["unindexed"] == 0)
+        wait_until(lambda: not client.get(f"{COLLECTIONS}/many").json()["status"]["indexing"])
+        assert client.get(f"{COLLECTIONS}/many").json()["status"]["unindexed"] == 0
         answer = client.post(
             f"{COLLECTIONS}/many/search", json={"text": "number 77", "limit": 20}
         ).json()

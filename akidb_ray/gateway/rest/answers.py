@@ -80,12 +80,14 @@ def status_json(place: CollectionPlace, shards: list[ShardStatus]) -> dict[str, 
     return {
         "documents": sum(shard.documents for shard in shards),
         "unindexed": sum(shard.unindexed for shard in shards),
+        "indexing": any(shard.indexing for shard in shards),
         "shards": [
             {
                 "number": placement.number,
                 "store_id": str(placement.store_id),
                 "documents": shard.documents,
                 "unindexed": shard.unindexed,
+                "indexing": shard.indexing,
                 "segments": shard.segments,
                 "sequence": shard.sequence,
                 "wal_bytes": shard.wal_bytes,

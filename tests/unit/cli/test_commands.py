@@ -220,7 +220,7 @@ def test_ingest_saves_good_rows_and_reports_bad_ones(
     assert ran.code == 1
     assert sorted(stored) == ["1", "4", "5"]
     assert ran.out.startswith("Saved 3 documents in ")
-    assert ran.out.endswith("3 rows were bad.\n")
+    assert ran.out.endswith("bad rows: 3.\n")
     assert f"{first}:3: id: is cursed\n" in ran.err
     assert f"{first}:4: has 1 cells, and the header has 2\n" in ran.err
     assert f"{second}:2: is not JSON" in ran.err

@@ -160,7 +160,7 @@ def test_shards_cut_the_slots_into_nearly_equal_ranges() -> None:
 def test_batch_is_grouped_by_owner_in_its_own_order() -> None:
     slots = [slot_of(f"doc-{number}") for number in range(100)]
     groups = group_by_shard(slots, 3)
-    assert sorted(sum(groups.values(), [])) == list(range(100))
+    assert sorted(position for group in groups.values() for position in group) == list(range(100))
     for shard, positions in groups.items():
         assert positions == sorted(positions)
         assert {shard_of(slots[position], 3) for position in positions} == {shard}

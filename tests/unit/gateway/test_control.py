@@ -16,11 +16,11 @@ async def test_the_first_start_has_tenant_and_database_default(client: httpx.Asy
 
 
 async def test_a_tenant_is_made_changed_and_decommissioned(client: httpx.AsyncClient) -> None:
-    made = await client.post("/v2/tenants", json={"name": "Acme Ltd", "quotas": {"qps_quota": 7}})
+    made = await client.post("/v2/tenants", json={"name": "Acme Ltd", "quotas": {"qps_quota": 200}})
     assert made.status_code == 201
     tenant = made.json()
     assert (tenant["slug"], tenant["status"]) == ("acme-ltd", "active")
-    assert tenant["quotas"]["qps_quota"] == 7
+    assert tenant["quotas"]["qps_quota"] == 200
     by_id = await client.get(f"/v2/tenants/{tenant['tenant_id']}")
     assert by_id.json() == tenant
     changed = await client.patch(
@@ -134,3 +134,28 @@ async def test_openapi_shows_every_route_with_examples(client: httpx.AsyncClient
     assert {f"{base}/search", f"{base}/documents", f"{base}/count"} <= set(openapi["paths"])
     assert openapi["components"]["schemas"]["SearchBody"]["examples"]
     assert "HTTPBearer" in openapi["components"]["securitySchemes"]
+
+
+async def test_a_collection_takes_no_more_documents_than_it_was_made_for(
+    client: httpx.AsyncClient,
+) -> None:
+    await client.post(COLLECTIONS, json={"name": "c", "dimension": 16, "max_doc_count": 3})
+    documents = [{"id": str(number), "vector": [1.0] * 16} for number in range(4)]
+    path = f"{COLLECTIONS}/c/documents"
+    assert (await client.put(path, json={"documents": documents[:3]})).is_success
+    refused = await client.put(path, json={"documents": documents[1:]})
+    assert refused.status_code == 429
+    problem = refused.json()
+    assert (problem["quota"], problem["limit"], problem["used"]) == ("max_doc_count", 3, 3)
+    assert (await client.put(path, json={"documents": documents[:3]})).is_success
+    assert (await client.post(f"{COLLECTIONS}/c/count", json={})).json() == {"count": 3}
+
+
+async def test_a_flat_collection_builds_no_graph(client: httpx.AsyncClient) -> None:
+    body = {"name": "c", "dimension": 16, "index_kind": "flat", "metric": "l2"}
+    await client.post(COLLECTIONS, json=body)
+    documents = [{"id": str(number), "vector": [float(number)] * 16} for number in range(200)]
+    await client.put(f"{COLLECTIONS}/c/documents", json={"documents": documents})
+    assert (await client.get(f"{COLLECTIONS}/c")).json()["status"]["unindexed"] == 0
+    found = await client.post(f"{COLLECTIONS}/c/search", json={"vector": [7.0] * 16, "limit": 1})
+    assert found.json()["results"][0]["id"] == "7"

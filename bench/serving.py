@@ -1,0 +1,58 @@
+"""A running cluster whose driver is the bench itself, so that every layer can be called."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from akidb_ray.cluster.local_ray import free_ports, start_local_ray
+from akidb_ray.settings import EmbeddingSettings, ServerSettings, Settings
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """`services` are those of a gateway, in this process; `hosts` is their port to the shards."""
+
+    port: int
+    key: str
+    services: Any
+    hosts: Any
+
+    def request(self, method: str, path: str, body: Any = None) -> Any:
+        connection = HTTPConnection("127.0.0.1", self.port)
+        headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        answer = connection.getresponse()
+        content = json.loads(answer.read())
+        if answer.status >= 400:
+            raise RuntimeError(content["detail"])
+        return content
+
+
+@contextlib.contextmanager
+def running_cluster(folder: Path, key: str) -> Iterator[Cluster]:
+    """Start Ray and the database on `folder`; end both afterwards."""
+    settings = replace(
+        Settings(),
+        server=ServerSettings(port=free_ports(1)[0]),
+        embedding=EmbeddingSettings(models=()),
+    )
+    own = start_local_ray(folder, settings.ray)
+    try:
+        import ray
+
+        from akidb_ray import bootstrap
+
+        os.environ["AKIDB_ROOT_KEY"] = key
+        ray.init(address=own.address, namespace="akidb", log_to_driver=False)
+        bootstrap.start(folder, settings, own_ray=True, open_to_all=False)
+        services = bootstrap.build_services(settings, [], open_to_all=False)
+        yield Cluster(settings.server.port, key, services, services.documents.hosts)
+        bootstrap.stop(own_ray=True, serve_ran_before=False)
+        ray.shutdown()
+    finally:
+        own.stop()
