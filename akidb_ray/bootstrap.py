@@ -7,7 +7,6 @@ unfinished, then Serve. Down: the other way round.
 import asyncio
 import functools
 import logging
-import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from ray.serve.exceptions import RayServeException
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from akidb_ray.access.authorization import RootOnly
-from akidb_ray.access.keys import check_chosen_key, hash_key, new_root_key
+from akidb_ray.access.keys import chosen_root_key, hash_key, new_root_key
 from akidb_ray.cluster.actors import CATALOG_ACTOR, NAMESPACE, NamedActor
 from akidb_ray.cluster.catalog_actor import STORES_FOLDER, CatalogActor, RayCatalog
 from akidb_ray.cluster.host_handles import RayShardHosts
@@ -143,15 +142,14 @@ async def _finish_unfinished(settings: Settings) -> None:
         await services.collections.finish(place)
 
 
-async def set_root_key(environment_key: str | None) -> str | None:
+async def set_root_key(chosen: str | None) -> str | None:
     """Store the key's hash. Returns a key only when it was made here, to be shown once.
 
-    A key from AKIDB_ROOT_KEY replaces the stored one. Raises InvalidArgument for one that is short.
+    A chosen key replaces the stored one.
     """
     catalog = RayCatalog(_SLOW_START_S)
-    if environment_key is not None:
-        chosen = hash_key(check_chosen_key(environment_key))
-        await catalog.replace_root_key_hash(chosen)
+    if chosen is not None:
+        await catalog.replace_root_key_hash(hash_key(chosen))
         return None
     made = new_root_key()
     return made if await catalog.set_root_key_hash_if_absent(hash_key(made)) else None
@@ -203,7 +201,7 @@ def _serve_client() -> Any:
 def start(data_dir: Path, settings: Settings, own_ray: bool, open_to_all: bool) -> Started:
     """Bring the whole database up on the Ray that this process has joined."""
     asyncio.run(start_core(data_dir, settings))
-    root_key = asyncio.run(set_root_key(os.environ.get("AKIDB_ROOT_KEY")))
+    root_key = asyncio.run(set_root_key(chosen_root_key()))
     models, missing = usable_models(settings.embedding.models)
     cores = int(ray.cluster_resources().get("CPU", 1))
     # Our own Ray has nothing else to do; on somebody else's we take one core unless told otherwise.

@@ -2,10 +2,13 @@
 
 import hashlib
 import hmac
+import os
 import secrets
+from collections.abc import Mapping
 
 from akidb_ray.domain.errors import InvalidArgument
 
+ROOT_KEY_VARIABLE = "AKIDB_ROOT_KEY"
 _PREFIX = "akdb_root_"
 MIN_KEY_CHARACTERS = 24
 
@@ -15,11 +18,17 @@ def new_root_key() -> str:
     return _PREFIX + secrets.token_urlsafe(32)
 
 
-def check_chosen_key(key: str) -> str:
-    """A key that an operator chose must be too long to guess. Raises InvalidArgument."""
+def chosen_root_key(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The key that the operator chose by AKIDB_ROOT_KEY, None when there is none.
+
+    It must be too long to guess. Raises InvalidArgument.
+    """
+    key = environment.get(ROOT_KEY_VARIABLE, "")
+    if not key:
+        return None
     if len(key) < MIN_KEY_CHARACTERS or not key.isprintable() or " " in key or not key.isascii():
         raise InvalidArgument(
-            "AKIDB_ROOT_KEY",
+            ROOT_KEY_VARIABLE,
             f"must be at least {MIN_KEY_CHARACTERS} printable ASCII characters without spaces",
         )
     return key

@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from akidb_ray.access.keys import chosen_root_key
 from akidb_ray.cluster.local_ray import LocalRay, start_local_ray
 from akidb_ray.domain.errors import InvalidArgument, Unavailable
 from akidb_ray.settings import Settings, load_settings
@@ -36,10 +37,14 @@ def serve(
     insecure_no_auth: bool,
     config: Path | None,
 ) -> None:
-    """Run until SIGINT or SIGTERM. Raises our errors when it can't start."""
+    """Run until SIGINT or SIGTERM. Raises our errors when it can't start.
+
+    What can be refused at once is refused before anything is started or written.
+    """
     settings = _settings(data_dir, host, port, config)
     if insecure_no_auth:
         _require_loopback(settings.server.host)
+    chosen_root_key()
     _require_free_port(settings)
     folder = Path(settings.server.data_dir).resolve()
     _stop_on_signals()

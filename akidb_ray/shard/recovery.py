@@ -51,6 +51,7 @@ def create_replica(
     if not _is_there(fs):
         collection: dict[str, Any] = {**names, "spec": asdict(spec)}
         write_manifest(fs, Manifest(generation=1, epoch=epoch, collection=collection))
+    fs.sync_directory(PurePosixPath())
 
 
 def open_replica(
@@ -67,6 +68,8 @@ def open_replica(
         raise NotFound("replica", getattr(fs, "root", ""))
     lock = fs.lock(LOCK, policy.lock_wait_s)
     try:
+        # A killed process may have swapped the manifest and not made that durable.
+        fs.sync_directory(PurePosixPath())
         manifest = read_manifest(fs)
         spec = manifest.collection["spec"]
         live = LiveShard(spec["dimension"], Metric(spec["metric"]))
@@ -76,7 +79,8 @@ def open_replica(
             live.apply(decode_operation(record), record.sequence)
             if len(live.growing.live) >= policy.seal_rows:
                 live.freeze(record.sequence)
-        wal = Wal(fs, reader.last_sequence, manifest.epoch)
+        known_end = max(manifest.checkpoint, manifest.wal_end or 0)
+        wal = Wal(fs, reader.last_sequence, manifest.epoch, known_end)
         _remove_rubbish(fs, manifest)
         return Replica(fs, policy, manifest, live, wal, lock, clock, on_frozen)
     except BaseException:
@@ -142,3 +146,6 @@ def _remove_rubbish(fs: FileSystem, manifest: Manifest) -> None:
                     fs.remove(folder / name)
                 else:
                     fs.remove_tree(folder / name)
+    for name in fs.list(WAL):
+        if not name.endswith(".wal"):
+            fs.remove(WAL / name)

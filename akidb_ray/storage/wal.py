@@ -192,8 +192,12 @@ def _valid_headers(data: memoryview) -> Iterator[_Header]:
 class Wal:
     """The writing end of a log. One writer at a time; `sync` may run while nothing is appended."""
 
-    def __init__(self, fs: FileSystem, last_sequence: int, epoch: int) -> None:
-        """Go on after `last_sequence`, which WalReader found and which is on disk."""
+    def __init__(self, fs: FileSystem, last_sequence: int, epoch: int, known_end: int = 0) -> None:
+        """Go on after `last_sequence`, which WalReader found.
+
+        Records above `known_end` may be in the page cache only, and look as if they were written
+        when an fsync of them failed. So their file is written anew.
+        """
         self._fs = fs
         self._epoch = epoch
         self._file: AppendFile | None = None
@@ -204,10 +208,11 @@ class Wal:
         existing = wal_files(fs)
         self.size_bytes = sum(fs.size_bytes(path) for _, path in existing)
         if existing:
-            self._file = fs.append(existing[-1][1])
-            # Records and names read back from the page cache may not be on the disk yet.
-            self._file.sync()
+            path = existing[-1][1]
+            if last_sequence > known_end:
+                fs.replace(path, fs.map(path))
             fs.sync_directory(DIRECTORY)
+            self._file = fs.append(path)
 
     def append(self, kind: RecordKind, body: Sequence[Bytes]) -> int:
         """Write one record, not yet synced, and return its sequence.

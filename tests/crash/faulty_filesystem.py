@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path, PurePath, PurePosixPath
+from typing import IO
 
 from akidb_ray.domain.errors import NotFound, StorageFailed, Unavailable
 from akidb_ray.storage.filesystem import Bytes
@@ -107,7 +108,7 @@ class Machine:
         self.before_step: Callable[[str], None] = lambda _: None
         self.free_bytes = 2**40
         self.locked: set[PurePath] = set()
-        self.scratch = Path(tempfile.mkdtemp(prefix="akidb-memory-"))
+        self.outside: IO[bytes] | None = None
 
     def step(self, operation: str, path: PurePath) -> None:
         if self.stop_at is not None and len(self.steps) >= self.stop_at:
@@ -209,17 +210,18 @@ class FaultyFileSystem:
         FaultyAppendFile(self.machine, self.root / path, file).sync()
 
     def import_file(self, path: PurePath, produce: Callable[[str], None]) -> None:
-        outside = self.machine.scratch / path.name
-        produce(str(outside))
         scratch = path.with_name(path.name + ".scratch")
-        self.write(scratch, [outside.read_bytes()])
-        outside.unlink()
+        with tempfile.TemporaryDirectory() as folder:
+            outside = Path(folder) / path.name
+            produce(str(outside))
+            self.write(scratch, [outside.read_bytes()])
         self._rename(scratch, path)
 
     def library_path(self, path: PurePath) -> str:
-        outside = self.machine.scratch / path.name
-        outside.write_bytes(self.read(path))
-        return str(outside)
+        self.machine.outside = tempfile.NamedTemporaryFile(prefix="akidb-")  # noqa: SIM115
+        self.machine.outside.write(self.read(path))
+        self.machine.outside.flush()
+        return self.machine.outside.name
 
     def replace(self, path: PurePath, content: Bytes) -> None:
         scratch = path.with_name(path.name + ".scratch")
