@@ -7,7 +7,9 @@ unfinished, then Serve. Down: the other way round.
 import asyncio
 import functools
 import logging
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,15 +21,17 @@ from ray import serve
 from ray.serve.config import HTTPOptions
 from ray.serve.context import _get_global_client
 from ray.serve.exceptions import RayServeException
+from ray.serve.schema import ApplicationStatus
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from akidb_ray.access.authorization import RootOnly
+from akidb_ray.access.exposure import require_loopback
 from akidb_ray.access.keys import chosen_root_key, hash_key, new_root_key
 from akidb_ray.cluster.actors import CATALOG_ACTOR, NAMESPACE, NamedActor
 from akidb_ray.cluster.catalog_actor import STORES_FOLDER, CatalogActor, RayCatalog
 from akidb_ray.cluster.host_handles import RayShardHosts
 from akidb_ray.cluster.shard_host import HostOptions, ShardHost
-from akidb_ray.domain.errors import AkiDBError, InvalidArgument, Unavailable
+from akidb_ray.domain.errors import AkiDBError, InvalidArgument, InvalidState, Unavailable
 from akidb_ray.embedding.models import model_dimension
 from akidb_ray.gateway.authentication import Authenticator
 from akidb_ray.gateway.deployment import build_application
@@ -35,6 +39,7 @@ from akidb_ray.gateway.embedders import APPLICATION, ServeEmbedders
 from akidb_ray.gateway.services import Services
 from akidb_ray.service.catalog_copy import CatalogCopy
 from akidb_ray.service.collections import Collections
+from akidb_ray.service.document_limits import DocumentLimits
 from akidb_ray.service.documents import Documents
 from akidb_ray.service.search import Search
 from akidb_ray.service.tenants import Databases, Tenants
@@ -43,6 +48,8 @@ from akidb_ray.settings import Settings
 _log = logging.getLogger(__name__)
 _SLOW_START_S = 120.0
 _STOP_TIMEOUT_S = 10.0
+_DEPLOY_TIMEOUT_S = 300.0
+_DEPLOY_POLL_S = 0.1
 
 
 def build_services(settings: Settings, models: list[str], open_to_all: bool) -> Services:
@@ -60,7 +67,7 @@ def build_services(settings: Settings, models: list[str], open_to_all: bool) -> 
         tenants=Tenants(catalog, copy, authorizer),
         databases=Databases(catalog, copy, authorizer),
         collections=collections,
-        documents=Documents(collections, hosts, embedders),
+        documents=Documents(collections, hosts, embedders, DocumentLimits(hosts)),
         search=Search(collections, hosts, embedders),
         max_body_bytes=settings.server.max_body_bytes,
         max_batch_documents=settings.server.max_batch_documents,
@@ -76,14 +83,20 @@ class Started:
     missing_models: dict[str, str]
 
 
-async def start_core(data_dir: Path, settings: Settings) -> None:
-    """Start the catalog and the shard hosts on the joined Ray, and finish what a crash interrupted.
+async def claim(data_dir: Path, settings: Settings) -> None:
+    """Start the catalog on the joined Ray, or find the one that this data folder has there.
 
-    Raises our errors.
+    Raises InvalidState when that Ray serves another data folder already: nothing was changed then.
     """
-    lock_wait_s = settings.shard.lock_wait_s
     here = ray.get_runtime_context().get_node_id()
-    _start_actor(CatalogActor, CATALOG_ACTOR, here, str(data_dir), lock_wait_s)
+    _start_actor(CatalogActor, CATALOG_ACTOR, here, str(data_dir), settings.shard.lock_wait_s)
+    served = await RayCatalog(_SLOW_START_S).data_dir()
+    if served != str(data_dir):
+        raise InvalidState("Ray cluster", f"serving AkiDB of {served}", f"serving {data_dir} too")
+
+
+async def start_core(data_dir: Path, settings: Settings) -> None:
+    """Start the shard hosts, and finish what a crash interrupted. Raises our errors."""
     catalog = RayCatalog(_SLOW_START_S)
     cluster_id = await catalog.cluster_id()
     hosts = []
@@ -93,9 +106,12 @@ async def start_core(data_dir: Path, settings: Settings) -> None:
         )
         _start_actor(ShardHost, name, node_id, options)
         hosts.append(name)
+    stores = []
     for name in hosts:
         host = NamedActor(name, f"the shard host {name}", _SLOW_START_S)
-        await catalog.register_store(await host.call("store_id", again=True), name)
+        stores.append(await host.call("store_id", again=True))
+        await catalog.register_store(stores[-1], name)
+    await catalog.retire_other_stores(stores)
     await _finish_unfinished(settings)
 
 
@@ -135,24 +151,34 @@ def _host_places(data_dir: Path, settings: Settings) -> list[tuple[str, str, str
 
 
 async def _finish_unfinished(settings: Settings) -> None:
-    """Bring creations and deletions that a crash interrupted to their end."""
+    """Bring creations and deletions that a crash interrupted to their end, where that can be."""
     services = build_services(settings, [], open_to_all=False)
     directory = await services.copy.catch_up()
     for place in directory.unfinished_collections():
-        await services.collections.finish(place)
+        try:
+            await services.collections.finish(place)
+        except AkiDBError as error:
+            # Its store may be away. One collection must not keep all others from being served.
+            _log.warning("collection %s stays unfinished: %s", place.collection.name, error)
 
 
-async def set_root_key(chosen: str | None) -> str | None:
-    """Store the key's hash. Returns a key only when it was made here, to be shown once.
+async def set_root_key(chosen: str | None, announce: Callable[[str], None]) -> str | None:
+    """Store the hash of the chosen key; without one, make a key unless there is one already.
 
-    A chosen key replaces the stored one.
+    A new key is announced before it is stored: a crash in between makes another one at the next
+    start, where the other order would lose it for ever. Returns the new key.
     """
     catalog = RayCatalog(_SLOW_START_S)
     if chosen is not None:
         await catalog.replace_root_key_hash(hash_key(chosen))
         return None
+    snapshot = await catalog.watch(since=0, timeout_s=0.0)
+    if snapshot is not None and snapshot.root_key_hash is not None:
+        return None
     made = new_root_key()
-    return made if await catalog.set_root_key_hash_if_absent(hash_key(made)) else None
+    announce(made)
+    await catalog.replace_root_key_hash(hash_key(made))
+    return made
 
 
 def usable_models(models: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:
@@ -173,11 +199,14 @@ def start_serving(
 ) -> str:
     """Deploy the application on the joined Ray and wait until it is healthy. Returns its URL.
 
-    A Serve that runs already keeps its own address, which is then the one returned.
+    A Serve that runs already keeps its own address, which is then the one returned. Raises
+    InvalidArgument when that one may not be served without keys, Unavailable.
     """
     server = settings.server
     serve.start(http_options=HTTPOptions(host=server.host, port=server.port))
     http = _serve_client().http_config
+    if open_to_all:
+        require_loopback(http.host)
     application = build_application(
         functools.partial(build_services, settings, models, open_to_all),
         server.gateway_replicas,
@@ -185,12 +214,34 @@ def start_serving(
         settings.embedding,
         embedder_replicas,
     )
+    target = serve.RunTarget(application, name=APPLICATION, route_prefix="/")
     try:
-        serve.run(application, name=APPLICATION, route_prefix="/")
+        serve.run_many([target], wait_for_applications_running=False)
     except RayServeException as error:
         raise Unavailable(f"Ray Serve did not take the application: {error}") from error
+    _wait_until_healthy()
     shown = f"[{http.host}]" if ":" in http.host else http.host
     return f"http://{shown}:{http.port}"
+
+
+def _wait_until_healthy() -> None:
+    """Raises Unavailable, saying what Serve says, when the application fails or takes too long."""
+    give_up_at = time.monotonic() + _DEPLOY_TIMEOUT_S
+    while True:
+        application = serve.status().applications[APPLICATION]
+        if application.status == ApplicationStatus.RUNNING:
+            return
+        late = time.monotonic() > give_up_at
+        if late or application.status == ApplicationStatus.DEPLOY_FAILED:
+            parts = [
+                f"{name}: {deployment.status.value} {deployment.message}".strip()
+                for name, deployment in application.deployments.items()
+                if deployment.status.value != "HEALTHY"
+            ]
+            # Not enough free cores for the embedding replicas is the usual reason.
+            reason = "; ".join([application.message, *parts])
+            raise Unavailable(f"Ray Serve could not start the application: {reason}")
+        time.sleep(_DEPLOY_POLL_S)
 
 
 def _serve_client() -> Any:
@@ -198,15 +249,21 @@ def _serve_client() -> Any:
     return _get_global_client(raise_if_no_controller_running=False)
 
 
-def start(data_dir: Path, settings: Settings, own_ray: bool, open_to_all: bool) -> Started:
-    """Bring the whole database up on the Ray that this process has joined."""
+def start(
+    data_dir: Path,
+    settings: Settings,
+    own_ray: bool,
+    open_to_all: bool,
+    announce: Callable[[str], None],
+) -> Started:
+    """Bring up the database that `claim` made ours. `announce` shows a new root key."""
     asyncio.run(start_core(data_dir, settings))
-    root_key = asyncio.run(set_root_key(chosen_root_key()))
+    root_key = asyncio.run(set_root_key(chosen_root_key(), announce))
     models, missing = usable_models(settings.embedding.models)
     cores = int(ray.cluster_resources().get("CPU", 1))
     # Our own Ray has nothing else to do; on somebody else's we take one core unless told otherwise.
-    replicas = settings.embedding.replicas or (cores if own_ray else 1)
-    url = start_serving(settings, models, replicas, open_to_all)
+    shared = max(1, cores // max(1, len(models))) if own_ray else 1
+    url = start_serving(settings, models, settings.embedding.replicas or shared, open_to_all)
     return Started(url, root_key, missing)
 
 
@@ -216,30 +273,28 @@ def serve_runs() -> bool:
 
 
 def stop(own_ray: bool, serve_ran_before: bool) -> None:
-    """Take the database down, also a half started one: of a joined Ray only what is ours.
+    """Take down the database that `claim` made ours, also a half started one.
 
-    Our own Ray is ended as a whole by the caller, and Serve with it. A Serve that we started on a
-    joined Ray goes too, unless somebody else has come to use it.
+    Our own Ray is ended as a whole by the caller, and Serve with it. Of a joined one only what is
+    ours ends: a Serve that we started goes too, unless somebody else has come to use it.
     """
     if not own_ray and _serve_client() is not None:
         serve.delete(APPLICATION)
         if not serve_ran_before and not serve.status().applications:
             serve.shutdown()
-    ours = [
-        actor["name"]
-        for actor in ray.util.list_named_actors(True)
-        if actor["namespace"] == NAMESPACE
-    ]
-    # Hosts first: they tell nobody, but whoever reads the log expects the catalog to go last.
-    for name in sorted(ours, key=lambda name: name == CATALOG_ACTOR):
-        _stop_actor(name)
+    named = ray.util.list_named_actors(True)
+    ours = [actor["name"] for actor in named if actor["namespace"] == NAMESPACE]
+    _stop_actors([name for name in ours if name != CATALOG_ACTOR])
+    _stop_actors([name for name in ours if name == CATALOG_ACTOR])
 
 
-def _stop_actor(name: str) -> None:
+def _stop_actors(names: list[str]) -> None:
+    """Close them together, then end them, closed or not: they recover as after a crash."""
+    actors: list[Any] = [ray.get_actor(name, namespace=NAMESPACE) for name in names]
     try:
-        actor: Any = ray.get_actor(name, namespace=NAMESPACE)
-        ray.get(actor.stop.remote(), timeout=_STOP_TIMEOUT_S)
-        ray.kill(actor, no_restart=True)
-    except (ray.exceptions.RayError, AkiDBError, ValueError) as error:
-        # Not worth more than a line: it recovers from its log, as after a crash.
-        _log.warning("%s did not stop cleanly: %s", name, error)
+        ray.get([actor.stop.remote() for actor in actors], timeout=_STOP_TIMEOUT_S)
+    except (ray.exceptions.RayError, AkiDBError) as error:
+        _log.warning("%s did not stop cleanly: %s", ", ".join(names), error)
+    finally:
+        for actor in actors:
+            ray.kill(actor, no_restart=True)

@@ -1,5 +1,6 @@
 """A running cluster whose driver is the bench itself, so that every layer can be called."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -9,7 +10,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from akidb_ray.cluster.local_ray import free_ports, start_local_ray
+from akidb_ray.cluster.local_ray import free_ports, start_local_ray, stop_local_ray
 from akidb_ray.settings import EmbeddingSettings, ServerSettings, Settings
 
 
@@ -41,18 +42,19 @@ def running_cluster(folder: Path, key: str) -> Iterator[Cluster]:
         server=ServerSettings(port=free_ports(1)[0]),
         embedding=EmbeddingSettings(models=()),
     )
-    own = start_local_ray(folder, settings.ray)
     try:
+        own = start_local_ray(folder, settings.ray)
         import ray
 
         from akidb_ray import bootstrap
 
         os.environ["AKIDB_ROOT_KEY"] = key
         ray.init(address=own.address, namespace="akidb", log_to_driver=False)
-        bootstrap.start(folder, settings, own_ray=True, open_to_all=False)
+        asyncio.run(bootstrap.claim(folder, settings))
+        bootstrap.start(folder, settings, own_ray=True, open_to_all=False, announce=print)
         services = bootstrap.build_services(settings, [], open_to_all=False)
         yield Cluster(settings.server.port, key, services, services.documents.hosts)
         bootstrap.stop(own_ray=True, serve_ran_before=False)
         ray.shutdown()
     finally:
-        own.stop()
+        stop_local_ray(folder)

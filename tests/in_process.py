@@ -29,6 +29,7 @@ from akidb_ray.gateway.rest.app import build_app
 from akidb_ray.gateway.services import Services
 from akidb_ray.service.catalog_copy import CatalogCopy
 from akidb_ray.service.collections import Collections
+from akidb_ray.service.document_limits import DocumentLimits
 from akidb_ray.service.documents import Documents
 from akidb_ray.service.search import Search
 from akidb_ray.service.tenants import Databases, Tenants
@@ -68,6 +69,9 @@ class DirectHosts:
 
     async def count(self, store_id: StoreId, items: Sequence[Any]) -> list[Any]:
         return await self._batch("count", store_id, items)
+
+    async def alive(self, store_id: StoreId) -> bool:
+        return store_id not in self.down
 
     async def create_shard(self, store_id: StoreId, place: CollectionPlace, number: int) -> None:
         if store_id in self.down:
@@ -128,14 +132,16 @@ async def running_database(folder: Path, stores: int = 2) -> AsyncIterator[Datab
     following = asyncio.create_task(copy.follow())
     transport = httpx.ASGITransport(build_app(services), raise_app_exceptions=False)
     headers = {"authorization": f"Bearer {ROOT_KEY}"}
-    async with httpx.AsyncClient(
-        transport=transport, base_url="http://akidb", headers=headers
-    ) as client:
-        yield Database(client, catalog, services, hosts, tuple(hosts.hosts))
-    following.cancel()
-    for host in hosts.hosts.values():
-        await host.stop()
-    await catalog.close()
+    try:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://akidb", headers=headers
+        ) as client:
+            yield Database(client, catalog, services, hosts, tuple(hosts.hosts))
+    finally:
+        following.cancel()
+        for host in hosts.hosts.values():
+            await host.stop()
+        await catalog.close()
 
 
 def _services(catalog: SqliteCatalog, copy: CatalogCopy, hosts: DirectHosts) -> Services:
@@ -148,7 +154,7 @@ def _services(catalog: SqliteCatalog, copy: CatalogCopy, hosts: DirectHosts) -> 
         tenants=Tenants(catalog, copy, authorizer),
         databases=Databases(catalog, copy, authorizer),
         collections=collections,
-        documents=Documents(collections, hosts, embedders),
+        documents=Documents(collections, hosts, embedders, DocumentLimits(hosts)),
         search=Search(collections, hosts, embedders),
         max_body_bytes=1024**2,
         max_batch_documents=1000,

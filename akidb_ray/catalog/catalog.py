@@ -1,7 +1,7 @@
 """The catalog: every change a transaction, every version something to watch for."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -240,16 +240,12 @@ class SqliteCatalog:
         """Say which actor serves a store now."""
         await self._write(lambda change: placement.register_store(change, store_id, actor_name))
 
-    async def set_root_key_hash_if_absent(self, root_key_hash: bytes) -> bool:
-        """Whether this hash is the root key's now; False when there was one already."""
-        return await self._write(
-            lambda change: identity.set_root_key_hash(change, root_key_hash, replace=False)
-        )
+    async def retire_other_stores(self, serving: Sequence[StoreId]) -> None:
+        """Record that the stores outside of `serving` are served by nobody now."""
+        await self._write(lambda change: placement.retire_other_stores(change, serving))
 
     async def replace_root_key_hash(self, root_key_hash: bytes) -> None:
-        await self._write(
-            lambda change: identity.set_root_key_hash(change, root_key_hash, replace=True)
-        )
+        await self._write(lambda change: identity.set_root_key_hash(change, root_key_hash))
 
     async def snapshot(self) -> CatalogSnapshot:
         """The whole catalog, as new as the last change that returned. Users are not in it."""

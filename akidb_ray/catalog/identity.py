@@ -19,13 +19,9 @@ async def read_cluster_id(connection: AsyncConnection) -> ClusterId | None:
     return cluster_id
 
 
-async def set_root_key_hash(change: Change, root_key_hash: bytes, replace: bool) -> bool:
-    """Whether the hash was stored: one that is there already stays unless `replace`."""
+async def set_root_key_hash(change: Change, root_key_hash: bytes) -> None:
     meta = (await change.connection.execute(select(catalog_meta))).mappings().one()
     former = meta["root_key_hash"]
-    if former is not None and not replace:
-        return False
     await change.connection.execute(update(catalog_meta).values(root_key_hash=root_key_hash))
     action: Action = "created" if former is None else "updated"
     await change.record("root_key", meta["cluster_id"], action, {})
-    return True

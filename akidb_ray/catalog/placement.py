@@ -1,6 +1,8 @@
 """Where shards live: the stores that registered, and the shards placed on them."""
 
-from sqlalchemy import func, insert, select
+from collections.abc import Sequence
+
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or_update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,13 +31,25 @@ async def register_store(change: Change, store_id: StoreId, actor_name: str) -> 
     await change.record("store", store_id, action, {"actor_name": actor_name})
 
 
+async def retire_other_stores(change: Change, serving: Sequence[StoreId]) -> None:
+    """Record that nobody serves the stores outside of `serving` now: their shards are unavailable,
+    and they get no new ones.
+    """
+    known = await change.connection.execute(select(stores).where(stores.c.actor_name != ""))
+    for store_id in [row.store_id for row in known if row.store_id not in serving]:
+        matching = update(stores).where(stores.c.store_id == store_id)
+        await change.connection.execute(matching.values(actor_name=""))
+        await change.record("store", store_id, "updated", {"actor_name": ""})
+
+
 async def add_shards(
     connection: AsyncConnection, collection_id: CollectionId, shard_count: int
 ) -> None:
-    """Place a new collection's shards on the stores that hold the fewest. Raises Unavailable."""
+    """Place a new collection's shards on the served stores with the fewest. Raises Unavailable."""
     counts = (
         select(stores.c.store_id, func.count(shards.c.number).label("shard_count"))
         .outerjoin(shards, shards.c.store_id == stores.c.store_id)
+        .where(stores.c.actor_name != "")
         .group_by(stores.c.store_id)
     )
     load = {row.store_id: row.shard_count for row in await connection.execute(counts)}

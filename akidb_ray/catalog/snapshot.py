@@ -26,7 +26,7 @@ async def read_snapshot(connection: AsyncConnection) -> CatalogSnapshot:
     """All that one read transaction sees. Things come in the order of their creation."""
     meta = (await connection.execute(select(catalog_meta))).mappings().one()
     placements = await _placements(connection)
-    stored = await connection.execute(select(stores.c.store_id, stores.c.actor_name))
+    stored = await connection.execute(select(stores).where(stores.c.actor_name != ""))
     return CatalogSnapshot(
         version=meta["catalog_version"],
         tenants=tuple([tenant_from(row) for row in await _all(connection, tenants)]),

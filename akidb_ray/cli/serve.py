@@ -1,7 +1,7 @@
 """`akidb serve`: the database in the foreground, on a Ray of its own or on one that runs."""
 
+import asyncio
 import contextlib
-import ipaddress
 import logging
 import os
 import signal
@@ -13,8 +13,9 @@ from pathlib import Path, PurePath
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from akidb_ray.access.exposure import require_loopback
 from akidb_ray.access.keys import chosen_root_key
-from akidb_ray.cluster.local_ray import LocalRay, start_local_ray
+from akidb_ray.cluster.local_ray import LocalRay, start_local_ray, stop_local_ray
 from akidb_ray.domain.errors import InvalidArgument, Unavailable
 from akidb_ray.settings import Settings, load_settings
 from akidb_ray.storage.os_filesystem import OsFileSystem
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from akidb_ray.bootstrap import Started
 
 _POLL_S = 0.5
-
-
-class Stopped(BaseException):
-    """SIGINT or SIGTERM arrived. Not an Exception, so that nothing on the way swallows it."""
 
 
 def serve(
@@ -43,12 +40,12 @@ def serve(
     """
     settings = _settings(data_dir, host, port, config)
     if insecure_no_auth:
-        _require_loopback(settings.server.host)
+        require_loopback(settings.server.host)
     chosen_root_key()
     _require_free_port(settings)
     folder = Path(settings.server.data_dir).resolve()
     _stop_on_signals()
-    with contextlib.suppress(Stopped), _locked(folder):
+    with contextlib.suppress(KeyboardInterrupt), _locked(folder):
         if address is None:
             _serve_on_own_ray(folder, settings, insecure_no_auth)
         else:
@@ -71,17 +68,6 @@ def _settings(
     )
 
 
-def _require_loopback(host: str) -> None:
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    if not loopback:
-        raise InvalidArgument(
-            "host", f"{host} is reachable from outside; --insecure-no-auth serves 127.0.0.1 only"
-        )
-
-
 def _require_free_port(settings: Settings) -> None:
     server = settings.server
     family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
@@ -96,11 +82,13 @@ def _require_free_port(settings: Settings) -> None:
 
 
 def _stop_on_signals() -> None:
+    """Let SIGINT and SIGTERM raise KeyboardInterrupt, which asyncio and Ray let through."""
+
     def stop(number: int, frame: FrameType | None) -> None:
         # A second signal must not interrupt the clean-up that the first one started.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise Stopped
+        raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
@@ -118,19 +106,19 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _serve_on_own_ray(folder: Path, settings: Settings, open_to_all: bool) -> None:
     print("Starting Ray ...", flush=True)
-    own = start_local_ray(folder, settings.ray)
     keep_logs = True
     try:
+        own = start_local_ray(folder, settings.ray)
         _join_and_serve(folder, settings, open_to_all, own.address, own)
-    except Stopped:
+    except KeyboardInterrupt:
         keep_logs = False
     finally:
-        own.stop(keep_logs)
+        stop_local_ray(folder, keep_logs)
     print("Stopped.", flush=True)
 
 
 def _serve_on_joined_ray(folder: Path, settings: Settings, open_to_all: bool, address: str) -> None:
-    with contextlib.suppress(Stopped):
+    with contextlib.suppress(KeyboardInterrupt):
         _join_and_serve(folder, settings, open_to_all, address, None)
     print("Stopped. The Ray cluster runs on.", flush=True)
 
@@ -153,23 +141,30 @@ def _join_and_serve(
     # Ray puts handlers of its own in place, which print a stack trace and exit.
     _stop_on_signals()
     serve_ran_before = bootstrap.serve_runs()
+    print("Starting the database ...", flush=True)
     try:
-        print("Starting the database ...", flush=True)
-        started = bootstrap.start(folder, settings, own is not None, open_to_all)
-        _greet(started, folder, open_to_all)
-        _wait(own)
-    finally:
-        print("Stopping ...", flush=True)
+        asyncio.run(bootstrap.claim(folder, settings))
         try:
-            bootstrap.stop(own is not None, serve_ran_before)
+            started = bootstrap.start(
+                folder, settings, own is not None, open_to_all, _show_root_key
+            )
+            _greet(started, folder, open_to_all)
+            _wait(own)
         finally:
-            ray.shutdown()
+            print("Stopping ...", flush=True)
+            bootstrap.stop(own is not None, serve_ran_before)
+    finally:
+        ray.shutdown()
 
 
 def _wait(own: LocalRay | None) -> NoReturn:
     while own is None or own.process.poll() is None:
         time.sleep(_POLL_S)
     raise Unavailable(f"Ray has ended by itself; see {own.folder / 'ray'}")
+
+
+def _show_root_key(key: str) -> None:
+    print(f"Root key (shown only now; stored as a hash): {key}", flush=True)
 
 
 def _greet(started: "Started", folder: Path, open_to_all: bool) -> None:
@@ -179,8 +174,6 @@ def _greet(started: "Started", folder: Path, open_to_all: bool) -> None:
     key = started.root_key or "<your root key>"
     if open_to_all:
         print("\n*** WARNING: --insecure-no-auth: whoever reaches this port may do everything. ***")
-    elif started.root_key is not None:
-        print(f"\nRoot key (shown only now; stored as a hash): {started.root_key}")
     print(
         "\nTry next:\n"
         f"  export AKIDB_URL={started.url} AKIDB_API_KEY={key}\n"

@@ -1,7 +1,7 @@
 """The one actor that owns the catalog's file, and the port to it for everybody else."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -34,6 +34,9 @@ class CatalogActor:
         """Call a method of the catalog, each change of which is whole on disk or absent."""
         catalog = await self._opened()
         return await getattr(catalog, method)(*arguments)
+
+    async def data_dir(self) -> str:
+        return str(self._data_dir)
 
     async def cluster_id(self) -> ClusterId:
         return (await self._opened()).cluster_id
@@ -129,13 +132,17 @@ class RayCatalog:
         """Say which actor serves a store now."""
         await self._actor.call("perform", "register_store", store_id, actor_name, again=True)
 
-    async def set_root_key_hash_if_absent(self, root_key_hash: bytes) -> bool:
-        """Returns whether it was absent."""
-        absent: bool = await self._perform("set_root_key_hash_if_absent", root_key_hash)
-        return absent
+    async def retire_other_stores(self, serving: Sequence[StoreId]) -> None:
+        """Say that only these stores are served now."""
+        await self._actor.call("perform", "retire_other_stores", serving, again=True)
 
     async def replace_root_key_hash(self, root_key_hash: bytes) -> None:
         await self._perform("replace_root_key_hash", root_key_hash)
+
+    async def data_dir(self) -> str:
+        """The folder of the instance that the catalog belongs to."""
+        data_dir: str = await self._actor.call("data_dir", again=True)
+        return data_dir
 
     async def cluster_id(self) -> ClusterId:
         cluster_id: ClusterId = await self._actor.call("cluster_id", again=True)

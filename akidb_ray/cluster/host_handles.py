@@ -1,5 +1,6 @@
 """The port to the shards, carried out by Ray actor calls."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from akidb_ray.domain.query import (
 )
 
 Answer = TypeVar("Answer")
+_ALIVE_TIMEOUT_S = 2.0
 
 
 class RayShardHosts:
@@ -51,6 +53,13 @@ class RayShardHosts:
 
     async def count(self, store_id: StoreId, items: Sequence[ShardCount]) -> list[int | AkiDBError]:
         return await self._batch(store_id, "count", items, again=True)
+
+    async def alive(self, store_id: StoreId) -> bool:
+        try:
+            await asyncio.wait_for(self._actor(store_id).call("store_id"), _ALIVE_TIMEOUT_S)
+        except (AkiDBError, TimeoutError):
+            return False
+        return True
 
     async def create_shard(self, store_id: StoreId, place: CollectionPlace, number: int) -> None:
         names = {

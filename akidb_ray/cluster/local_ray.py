@@ -123,17 +123,19 @@ class LocalRay:
     instance: str
     folder: Path
 
-    def stop(self, keep_logs: bool = False) -> None:
-        """End the head node and everything it started, and remove its sockets and logs.
 
-        At once and hard: Ray's own way out drains for up to 30 s, and our data needs no farewell.
-        Drivers must have left before, or they wait a minute for the node to come back.
-        """
-        end_processes(self.instance)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(_TERM_TIMEOUT_S)
-        if not keep_logs:
-            shutil.rmtree(self.folder, ignore_errors=True)
+def stop_local_ray(data_dir: Path, keep_logs: bool = False) -> None:
+    """End the head node of this data folder and everything it started; remove sockets and logs.
+
+    At once and hard: Ray's own way out drains for up to 30 s, and our data needs no farewell.
+    Drivers must have left before, or they wait a minute for the node to come back.
+    """
+    instance = instance_id(data_dir)
+    while end_processes(instance):
+        # A process may have started another one while it was looked for.
+        pass
+    if not keep_logs:
+        shutil.rmtree(_SOCKETS / f"akidb-{instance}", ignore_errors=True)
 
 
 def start_local_ray(data_dir: Path, settings: RaySettings) -> LocalRay:
@@ -168,11 +170,7 @@ def start_local_ray(data_dir: Path, settings: RaySettings) -> LocalRay:
             start_new_session=True,
         )
     ray = LocalRay(process, f"127.0.0.1:{gcs}", instance, folder)
-    try:
-        _wait_until_up(ray, gcs)
-    except BaseException:
-        ray.stop(keep_logs=True)
-        raise
+    _wait_until_up(ray, gcs)
     return ray
 
 

@@ -3,6 +3,8 @@ threads.
 """
 
 import asyncio
+import logging
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,8 +29,9 @@ from akidb_ray.settings import ShardSettings
 from akidb_ray.shard.policy import ShardPolicy
 from akidb_ray.shard.replicas import Replicas
 from akidb_ray.storage.os_filesystem import OsFileSystem
-from akidb_ray.storage.store import open_store
+from akidb_ray.storage.store import Store, open_store
 
+_log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
@@ -50,47 +53,69 @@ class ShardHost:
     """Answers batches: a value or an error for each item, so that one bad item harms no other."""
 
     def __init__(self, options: HostOptions) -> None:
-        fs = OsFileSystem(Path(options.folder))
-        self._store = open_store(fs, options.cluster_id, options.shard.lock_wait_s)
-        self._replicas = Replicas(fs, shard_policy(options.shard, options.cores))
+        self._options = options
         self._pool = ThreadPoolExecutor(options.threads, thread_name_prefix="shard")
+        self._opening = threading.Lock()
+        self._opened: tuple[Store, Replicas] | None = None
 
     async def store_id(self) -> StoreId:
-        return self._store.store_id
+        store, _ = await self._run(self._open)
+        return store.store_id
 
     async def search(self, items: Sequence[ShardSearch]) -> list[list[Hit] | AkiDBError]:
-        return await self._each(self._replicas.search, items)
+        return await self._each(Replicas.search, items)
 
     async def write(self, items: Sequence[ShardWrite]) -> list[WriteOutcome | AkiDBError]:
-        return await self._each(self._replicas.write, items)
+        return await self._each(Replicas.write, items)
 
     async def get(self, items: Sequence[ShardGet]) -> list[list[StoredDocument] | AkiDBError]:
-        return await self._each(self._replicas.get, items)
+        return await self._each(Replicas.get, items)
 
     async def count(self, items: Sequence[ShardCount]) -> list[int | AkiDBError]:
-        return await self._each(self._replicas.count, items)
+        return await self._each(Replicas.count, items)
 
     async def create_shard(
         self, shard: ShardKey, spec: CollectionSpec, names: dict[str, str]
     ) -> None:
-        await self._run(self._replicas.create, shard, spec, names)
+        await self._run(lambda: self._open()[1].create(shard, spec, names))
 
     async def drop_shard(self, shard: ShardKey) -> None:
-        await self._run(self._replicas.drop, shard)
+        await self._run(lambda: self._open()[1].drop(shard))
 
     async def status(self, shard: ShardKey) -> ShardStatus:
-        return await self._run(self._replicas.status, shard)
+        return await self._run(lambda: self._open()[1].status(shard))
 
     async def stop(self) -> None:
         """Close all replicas, so that the next start has nothing to replay, and free the store."""
-        await asyncio.to_thread(self._replicas.close)
-        self._store.close()
+        await asyncio.to_thread(self._close)
+
+    def _open(self) -> tuple[Store, Replicas]:
+        """The store, opened by the first call: an error then reaches the caller, where one in the
+        constructor would kill the actor without a word.
+        """
+        with self._opening:
+            if self._opened is None:
+                fs = OsFileSystem(Path(self._options.folder))
+                shard = self._options.shard
+                store = open_store(fs, self._options.cluster_id, shard.lock_wait_s)
+                self._opened = store, Replicas(fs, shard_policy(shard, self._options.cores))
+            return self._opened
+
+    def _close(self) -> None:
+        with self._opening:
+            if self._opened is not None:
+                store, replicas = self._opened
+                replicas.close()
+                store.close()
 
     async def _each(
-        self, work: Callable[[Item], Answer], items: Sequence[Item]
+        self, work: Callable[[Replicas, Item], Answer], items: Sequence[Item]
     ) -> list[Answer | AkiDBError]:
+        def one(item: Item) -> Answer:
+            return work(self._open()[1], item)
+
         results = await asyncio.gather(
-            *(self._run(work, item) for item in items), return_exceptions=True
+            *(self._run(one, item) for item in items), return_exceptions=True
         )
         return [_as_value(result) for result in results]
 
@@ -114,5 +139,6 @@ def shard_policy(settings: ShardSettings, cores: int) -> ShardPolicy:
 
 def _as_value(result: Answer | BaseException) -> Answer | AkiDBError:
     if isinstance(result, BaseException) and not isinstance(result, AkiDBError):
+        _log.error("a request failed by a defect", exc_info=result)
         return Internal(f"{type(result).__name__} in a shard host")
     return result

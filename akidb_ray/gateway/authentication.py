@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from akidb_ray.access.authorization import ROOT, Principal
+from akidb_ray.access.exposure import require_own_page
 from akidb_ray.access.keys import key_matches
 from akidb_ray.domain.errors import Unauthenticated
 from akidb_ray.service.catalog_copy import CatalogCopy
@@ -16,8 +17,9 @@ class Authenticator:
         self._open_to_all = open_to_all
 
     async def principal(self, headers: Mapping[str, str]) -> Principal:
-        """Raises Unauthenticated for a missing or a wrong key; the answer is the same text."""
+        """Raises Unauthenticated, with one text for a missing and a wrong key; Forbidden."""
         if self._open_to_all:
+            require_own_page(headers)
             return ROOT
         if not self._copy.is_loaded:
             await self._copy.catch_up()

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import grpc
 import numpy as np
 import ray.exceptions
 from ray import serve
@@ -22,6 +23,7 @@ from akidb_ray.embedding.embedder import Embedded, TextKind
 from akidb_ray.embedding.models import model_dimension
 
 APPLICATION = "akidb"
+_CALLS_AT_ONCE = 32
 
 
 def deployment_name(model: str) -> str:
@@ -36,6 +38,8 @@ class ServeEmbedders:
         self._texts_per_call = texts_per_call
         self._timeout_s = timeout_s
         self._handles: dict[str, DeploymentHandle[Any]] = {}
+        # A long list must not fill the queue of the replicas by itself.
+        self._places = {model: asyncio.Semaphore(_CALLS_AT_ONCE) for model in models}
 
     def dimension(self, model: str) -> int:
         self._check(model)
@@ -64,8 +68,9 @@ class ServeEmbedders:
         if model not in self._handles:
             self._handles[model] = serve.get_deployment_handle(deployment_name(model), APPLICATION)
         try:
-            call = self._handles[model].embed.remote(list(texts), kind)
-            answer: Embedded = await asyncio.wait_for(call, self._timeout_s)
+            async with self._places[model]:
+                call = self._handles[model].embed.remote(list(texts), kind)
+                answer: Embedded = await asyncio.wait_for(call, self._timeout_s)
         except BackPressureError:
             raise Exhausted(f"the queue of the embedding model {model} is full") from None
         except TimeoutError:
@@ -74,6 +79,6 @@ class ServeEmbedders:
             if isinstance(error.cause, AkiDBError):
                 raise error.cause from None
             raise Unavailable(f"the embedding model {model} failed") from error
-        except (ray.exceptions.RayError, RayServeException) as error:
+        except (ray.exceptions.RayError, RayServeException, grpc.RpcError) as error:
             raise Unavailable(f"the embedding model {model} can't be reached now") from error
         return answer

@@ -13,7 +13,7 @@ from typing import Any
 from akidb_ray.access.authorization import Action, Authorizer, Principal, Resource
 from akidb_ray.domain.collection import Collection, CollectionSpec, CollectionState, check_spec
 from akidb_ray.domain.directory import CollectionPlace, Directory
-from akidb_ray.domain.errors import InvalidArgument
+from akidb_ray.domain.errors import AlreadyExists, InvalidArgument
 from akidb_ray.domain.filter import RowFilter
 from akidb_ray.domain.query import ShardStatus
 from akidb_ray.domain.tenancy import Database, Tenant
@@ -52,11 +52,24 @@ class Collections:
         self.authorizer.authorize(principal, Action.WRITE_COLLECTION, resource)
         check_active(tenant)
         spec = check_spec(self._with_dimension(spec))
-        collection_id = await self.catalog.create_collection(
-            database.database_id, ref.collection, spec, description
-        )
-        place = await self._place(CollectionRef(ref.tenant, ref.database, str(collection_id)))
-        return await self.finish(place)
+        # A client that goes away must not leave it half made.
+        return await asyncio.shield(self._create(database, ref, spec, description))
+
+    async def _create(
+        self, database: Database, ref: CollectionRef, spec: CollectionSpec, description: str
+    ) -> CollectionPlace:
+        try:
+            await self.catalog.create_collection(
+                database.database_id, ref.collection, spec, description
+            )
+        except AlreadyExists:
+            place = await self._place(ref)
+            half_made = place.collection.state is CollectionState.CREATING
+            if not half_made or place.collection.spec != spec:
+                raise
+        else:
+            await self.copy.catch_up()
+        return await self.finish(await self._place(ref))
 
     def _with_dimension(self, spec: CollectionSpec) -> CollectionSpec:
         if spec.embedding_model is None:
@@ -99,6 +112,7 @@ class Collections:
     ) -> Collection:
         """Change name or description. The other settings are fixed when a collection is made."""
         place, _ = await self.authorized(principal, ref, Action.WRITE_COLLECTION)
+        check_active(place.tenant)
         if "state" in changes:
             raise InvalidArgument("state", "is changed by creating and deleting only")
         updated = await self.catalog.update_collection(
@@ -112,6 +126,7 @@ class Collections:
         interrupted.
         """
         place, _ = await self.authorized(principal, ref, Action.WRITE_COLLECTION)
+        check_active(place.tenant)
         if place.collection.state is not CollectionState.DELETING:
             deleting = {"state": CollectionState.DELETING}
             await self.catalog.update_collection(place.collection.collection_id, deleting)

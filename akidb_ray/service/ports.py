@@ -93,6 +93,9 @@ class ShardHosts(Protocol):
         self, store_id: StoreId, items: Sequence[ShardCount]
     ) -> list[int | AkiDBError]: ...
 
+    async def alive(self, store_id: StoreId) -> bool:
+        """Whether the store's host answers, asked with a short deadline."""
+
     async def create_shard(self, store_id: StoreId, place: CollectionPlace, number: int) -> None:
         """Make the shard's folder, or find it made."""
 

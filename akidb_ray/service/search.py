@@ -12,7 +12,8 @@ from akidb_ray.domain.filter import EVERYTHING, Filter
 from akidb_ray.domain.query import DEFAULT_EF, MAX_LIMIT, Hit, ShardSearch, VectorQuery
 from akidb_ray.domain.ranking import merge_hits
 from akidb_ray.service.collections import CollectionRef, Collections
-from akidb_ray.service.documents import as_vector, fan_out, raise_first_error, shard_key
+from akidb_ray.service.fan_out import fan_out, raise_first_error, shard_key
+from akidb_ray.service.incoming import as_vector
 from akidb_ray.service.ports import Embedders, ShardHosts
 from akidb_ray.service.tenants import check_active
 

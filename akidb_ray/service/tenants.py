@@ -117,6 +117,8 @@ class Databases:
         self.authorizer.authorize(
             principal, action, Resource("databases", tenant.slug, tenant.tenant_id)
         )
+        if action is Action.WRITE_DATABASE:
+            check_active(tenant)
         return tenant
 
 

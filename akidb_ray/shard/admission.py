@@ -1,9 +1,6 @@
-"""What a replica refuses to take: too many documents, rows of somebody else, a full disk."""
+"""What a replica refuses to take: rows of somebody else, and more than the disk has room for."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from akidb_ray.domain.errors import Forbidden, QuotaExceeded, StorageFull
+from akidb_ray.domain.errors import Forbidden, StorageFull
 from akidb_ray.domain.filter import RowFilter, passes
 from akidb_ray.domain.query import ShardUpsert
 from akidb_ray.segment.rows import flat_of
@@ -12,17 +9,6 @@ from akidb_ray.shard.view import View
 from akidb_ray.storage.filesystem import FileSystem
 
 _EVERYTHING = RowFilter()
-
-
-def share_of_documents(spec: Mapping[str, Any]) -> int:
-    """The part of the collection's `max_doc_count` that each of its shards holds, rounded up."""
-    return -(-int(spec["max_doc_count"]) // int(spec["shard_count"]))
-
-
-def check_upsert(write: ShardUpsert, view: View, max_documents: int) -> None:
-    """Raise QuotaExceeded or Forbidden when `view`, the present state, does not allow the write."""
-    _check_count(write, view, max_documents)
-    _check_visible(write, view)
 
 
 def check_room(fs: FileSystem, policy: ShardPolicy) -> None:
@@ -34,17 +20,8 @@ def check_room(fs: FileSystem, policy: ShardPolicy) -> None:
         )
 
 
-def _check_count(write: ShardUpsert, view: View, max_documents: int) -> None:
-    if view.documents + len(write.documents) <= max_documents:
-        return
-    ids = list(dict.fromkeys(write.documents.ids))
-    replaced = len(view.get(ids, _EVERYTHING, with_vector=False))
-    if view.documents + len(ids) - replaced > max_documents:
-        raise QuotaExceeded("max_doc_count", max_documents, view.documents)
-
-
-def _check_visible(write: ShardUpsert, view: View) -> None:
-    """A principal may write only rows that it could see, before and after."""
+def check_visible(write: ShardUpsert, view: View) -> None:
+    """Raise Forbidden unless the principal could see each row, before and after."""
     visible = write.visible.visible
     if not visible.must:
         return

@@ -23,7 +23,7 @@ from akidb_ray.domain.errors import AkiDBError, Internal, StorageFailed
 from akidb_ray.domain.query import ShardDelete, ShardStatus, ShardUpsert, ShardWrite, WriteOutcome
 from akidb_ray.segment.rows import rows_of
 from akidb_ray.segment.sealed import SealedSegment
-from akidb_ray.shard.admission import check_room, check_upsert, share_of_documents
+from akidb_ray.shard.admission import check_room, check_visible
 from akidb_ray.shard.live import LiveSegment, LiveShard
 from akidb_ray.shard.operations import DeleteIds, Operation, UpsertRows, encode_operation
 from akidb_ray.shard.policy import ShardPolicy
@@ -78,7 +78,6 @@ class Replica:
     _last_write_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self._max_documents = share_of_documents(self.manifest.collection["spec"])
         self._last_write_at = self.clock()
         self._view = self.live.view(self.wal.last_sequence)
 
@@ -136,14 +135,14 @@ class Replica:
         logged: list[tuple[_Pending, Operation]] = []
         for pending in batch:
             try:
-                if self._depends_on_stored(pending, logged):
+                if pending.encoded is None or pending.write.visible.visible.must:
                     # This one depends on what is stored, so what came before must be applied first.
                     self._sync_and_apply(logged)
                     logged = []
                 operation, kind, body = pending.encoded or self._resolve(pending.write)
                 self._check_usable()
                 if isinstance(pending.write, ShardUpsert):
-                    check_upsert(pending.write, self._view, self._max_documents)
+                    check_visible(pending.write, self._view)
                     check_room(self.fs, self.policy)
                 pending.sequence = self.wal.append(kind, [body])
                 logged.append((pending, operation))
@@ -151,18 +150,6 @@ class Replica:
                 pending.error = _ours(error)
                 self.failed = self.failed or isinstance(error, StorageFailed)
         self._sync_and_apply(logged)
-
-    def _depends_on_stored(
-        self, pending: _Pending, logged: Sequence[tuple[_Pending, Operation]]
-    ) -> bool:
-        """Whether a write can be decided only when those before it are applied."""
-        if pending.encoded is None or pending.write.visible.visible.must:
-            return True
-        if not isinstance(pending.write, ShardUpsert):
-            return False
-        waiting = sum(len(op.rows) for _, op in logged if isinstance(op, UpsertRows))
-        most = self._view.documents + waiting + len(pending.write.documents)
-        return most > self._max_documents
 
     def _check_usable(self) -> None:
         if self.failed:

@@ -63,6 +63,16 @@ def test_acknowledged_writes_survive_an_end_at_every_step(keep: Keep) -> None:
         check(open_replica(fs, POLICY), oracle)
 
 
+def test_swap_that_recovery_builds_on_is_durable_before_the_former_files_go() -> None:
+    swaps = [number for number, step in enumerate(STEPS) if step == "rename CURRENT"]
+    assert len(swaps) > 5
+    for step in swaps:
+        for seed in range(12):
+            fs, oracle = _stopped_at(step + 1, Keep.EVERYTHING)
+            open_replica(fs, POLICY)
+            check(open_replica(fs.machine.after_end(Keep.SOME, seed), POLICY), oracle)
+
+
 @pytest.mark.parametrize("keep", Keep)
 def test_shard_that_was_found_made_is_there_for_good(keep: Keep) -> None:
     steps, ended = 0, False

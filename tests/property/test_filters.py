@@ -69,7 +69,7 @@ def cases(draw: st.DrawFn) -> tuple[list[bytes | None], list[Condition]]:
 
 
 @given(cases())
-@settings(max_examples=300, deadline=None, print_blob=True)
+@settings(max_examples=200, deadline=None, print_blob=True)
 def test_filters_mean_the_same_in_growing_and_sealed_segments(
     case: tuple[list[bytes | None], list[Condition]],
 ) -> None:

@@ -225,5 +225,5 @@ def test_shard_agrees_with_the_oracle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("akidb_ray.segment.search._GRAPH_US_PER_CANDIDATE", 0.0)
     run_state_machine_as_test(
         ShardMachine,
-        settings=settings(max_examples=80, stateful_step_count=40, deadline=None, print_blob=True),
+        settings=settings(max_examples=40, stateful_step_count=35, deadline=None, print_blob=True),
     )

@@ -49,5 +49,5 @@ def test_a_wrong_file_names_the_setting(tmp_path: Path, text: str, field: str) -
 def test_a_wrong_variable_and_a_missing_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="AKIDB_SERVER_PORT"):
         load_settings(None, {"AKIDB_SERVER_PORT": "x"})
-    with pytest.raises(InvalidArgument, match="missing.toml"):
+    with pytest.raises(InvalidArgument, match=r"missing\.toml"):
         load_settings(tmp_path / "missing.toml", {})

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.datastructures import Headers
 
 from akidb_ray import __version__
-from akidb_ray.domain.errors import TooLarge
+from akidb_ray.domain.errors import AkiDBError, TooLarge, Unavailable
+from akidb_ray.gateway.authentication import Authenticator
 from akidb_ray.gateway.rest import collections, documents, health, tenants
 from akidb_ray.gateway.rest.problems import (
     PROBLEM_JSON,
@@ -23,6 +25,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
+_OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/redoc", "/openapi.json"})
 _REQUEST_ID = b"x-request-id"
 _MAX_REQUEST_ID_CHARACTERS = 128
 
@@ -64,15 +67,20 @@ def build_app(services: Services) -> FastAPI:
     add_error_handlers(app)
     for module in (health, tenants, collections, documents):
         app.include_router(module.router)
-    app.add_middleware(RequestFrame, max_body_bytes=services.max_body_bytes)
+    app.add_middleware(
+        RequestFrame,
+        authenticator=services.authenticator,
+        max_body_bytes=services.max_body_bytes,
+    )
     return app
 
 
 class RequestFrame:
-    """Gives each request an id, and stops reading a body that is too large."""
+    """Gives each request an id and a principal, and stops reading a body that is too large."""
 
-    def __init__(self, app: App, max_body_bytes: int) -> None:
+    def __init__(self, app: App, authenticator: Authenticator, max_body_bytes: int) -> None:
         self._app = app
+        self._authenticator = authenticator
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -93,8 +101,12 @@ class RequestFrame:
             await send(message)
 
         try:
+            if scope["path"] not in _OPEN_PATHS:
+                # Before the body is read: a stranger's is none of our business.
+                principal = await self._authenticator.principal(Headers(scope=scope))
+                scope["state"]["principal"] = principal
             body = await self._read_body(scope, receive)
-        except TooLarge as error:
+        except AkiDBError as error:
             await problem_response(error, request_id)(scope, receive, send_with_id)
             return
         await self._app(scope, _replay(body, receive), send_with_id)
@@ -109,6 +121,8 @@ class RequestFrame:
         more = True
         while more:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Unavailable("the client went away before its request was complete")
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > limit:

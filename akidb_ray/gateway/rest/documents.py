@@ -10,7 +10,7 @@ from akidb_ray.domain.query import DEFAULT_EF
 from akidb_ray.gateway.rest.answers import document_json, hit_json, json_response
 from akidb_ray.gateway.rest.bodies import Count, Deletion, SearchBody, Upsert
 from akidb_ray.gateway.rest.context import Caller, InCollection, Use
-from akidb_ray.service.documents import IncomingDocument
+from akidb_ray.service.incoming import IncomingDocument
 from akidb_ray.service.search import SearchRequest
 
 router = APIRouter(

@@ -19,23 +19,25 @@ async def healthz() -> Response:
 async def readyz(services: Use) -> Response:
     if not services.copy.is_loaded:
         await services.copy.catch_up()
-    if not services.copy.directory.stores:
-        raise Unavailable("no shard host has registered yet")
+    alive = await services.stores_alive()
+    if not any(alive.values()):
+        raise Unavailable("no shard host answers")
     return json_response({"status": "ready"})
 
 
 @router.get("/v2/cluster/health", summary="What this cluster holds")
 async def cluster_health(services: Use, caller: Caller) -> Response:
     directory = await services.tenants.cluster(caller)
+    alive = await services.stores_alive()
     return json_response(
         {
-            "status": "ok",
+            "status": "ok" if all(alive.values()) else "degraded",
             "version": __version__,
             "catalog_version": directory.version,
             "tenants": len(directory.all_tenants()),
             "collections": directory.collection_count,
             "stores": [
-                {"store_id": str(store_id), "host": host}
+                {"store_id": str(store_id), "host": host, "alive": alive.get(store_id, False)}
                 for store_id, host in sorted(directory.stores.items())
             ],
         }

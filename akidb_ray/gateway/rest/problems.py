@@ -1,11 +1,11 @@
 """Errors as RFC 9457 problem documents. No stack trace leaves the server."""
 
+import json
 import logging
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -55,7 +55,7 @@ def problem_response(error: AkiDBError, request_id: str) -> Response:
     if error.retryable:
         wait_s = error.fields.get("retry_after_s", RETRY_AFTER_S)
         headers["retry-after"] = str(max(1, round(wait_s)))
-    return Response(orjson.dumps(body, default=str), status, headers, PROBLEM_JSON)
+    return Response(_encode(body), status, headers, PROBLEM_JSON)
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -76,12 +76,22 @@ def add_error_handlers(app: FastAPI) -> None:
     async def unknown(request: Request, error: Exception) -> Response:
         ours = Internal(f"{type(error).__name__}: {error}")
         ours.__cause__ = error
-        return problem_response(ours, request.state.request_id)
+        request_id = request.state.request_id
+        answer = problem_response(ours, request_id)
+        # This handler runs outside of the frame that adds the id to all other answers.
+        if "x-request-id" not in request.headers:
+            answer.headers["x-request-id"] = request_id
+        return answer
 
     app.add_exception_handler(AkiDBError, ours)
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(HTTPException, routing)
     app.add_exception_handler(Exception, unknown)
+
+
+def _encode(body: dict[str, Any]) -> str:
+    """JSON in ASCII: a detail may quote what was sent, lone surrogates included."""
+    return json.dumps(body, default=str)
 
 
 def _routing_problem(request: Request, error: HTTPException) -> Response:
@@ -98,7 +108,7 @@ def _routing_problem(request: Request, error: HTTPException) -> Response:
             "code": "method_not_allowed",
             "request_id": request_id,
         }
-        return Response(orjson.dumps(body), 405, error.headers, PROBLEM_JSON)
+        return Response(_encode(body), 405, error.headers, PROBLEM_JSON)
     return problem_response(Malformed(str(error.detail)), request_id)
 
 

@@ -94,7 +94,7 @@ def insert(connection: sqlite3.Connection, table: str, row: dict[str, object]) -
         ("collections", "sync_policy", "never"),
         ("collections", "wal_retention_seconds", -1),
         ("collections", "max_doc_count", 0),
-        ("stores", "actor_name", ""),
+        ("stores", "actor_name", "x" * 256),
         ("shards", "number", 64),
         ("shards", "epoch", 0),
         ("catalog_meta", "id", 2),

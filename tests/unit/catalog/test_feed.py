@@ -102,10 +102,9 @@ async def test_a_caller_that_is_cancelled_keeps_no_change_from_the_watchers(
     assert snapshot.tenants[-1].slug == "acme"
 
 
-async def test_the_root_key_is_set_once_and_replaced_on_request(catalog: SqliteCatalog) -> None:
+async def test_the_root_key_is_set_and_replaced(catalog: SqliteCatalog) -> None:
     assert (await catalog.snapshot()).root_key_hash is None
-    assert await catalog.set_root_key_hash_if_absent(b"first") is True
-    assert await catalog.set_root_key_hash_if_absent(b"second") is False
+    await catalog.replace_root_key_hash(b"first")
     assert (await catalog.snapshot()).root_key_hash == b"first"
     await catalog.replace_root_key_hash(b"third")
     assert (await catalog.snapshot()).root_key_hash == b"third"

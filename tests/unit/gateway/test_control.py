@@ -42,6 +42,12 @@ async def test_a_suspended_tenant_reads_and_writes_nothing(client: httpx.AsyncCl
     await client.patch("/v2/tenants/default", json={"status": "suspended"})
     refused = await client.post(f"{COLLECTIONS}/c/count", json={})
     assert (refused.status_code, refused.json()["code"]) == (409, "invalid_state")
+    changes = (
+        await client.patch(f"{COLLECTIONS}/c", json={"description": "x"}),
+        await client.delete(f"{COLLECTIONS}/c"),
+        await client.post("/v2/tenants/default/databases", json={"name": "x"}),
+    )
+    assert [answer.status_code for answer in changes] == [409, 409, 409]
     await client.patch("/v2/tenants/default", json={"status": "active"})
     assert (await client.post(f"{COLLECTIONS}/c/count", json={})).json() == {"count": 0}
 
@@ -72,8 +78,9 @@ async def test_lists_page_by_an_opaque_cursor(client: httpx.AsyncClient) -> None
         if cursor is None:
             break
     assert names == [f"c{number}" for number in range(5)]
-    broken = await client.get(COLLECTIONS, params={"cursor": "no-cursor!"})
-    assert (broken.status_code, broken.json()["field"]) == (422, "cursor")
+    for cursor in ("no-cursor!", "é"):
+        broken = await client.get(COLLECTIONS, params={"cursor": cursor})
+        assert (broken.status_code, broken.json()["field"]) == (422, "cursor")
 
 
 async def test_a_collection_shows_its_settings_and_takes_the_width_of_its_model(
@@ -113,6 +120,14 @@ async def test_an_interrupted_creation_and_deletion_can_be_finished(database: Da
     assert (await client.post(f"{COLLECTIONS}/half/count", json={})).json() == {"count": 0}
 
     database.hosts.down.update(database.stores)
+    body = {"name": "again", "dimension": 16}
+    assert (await client.post(COLLECTIONS, json=body)).status_code == 503
+    database.hosts.down.clear()
+    other = {**body, "dimension": 32}
+    assert (await client.post(COLLECTIONS, json=other)).status_code == 409
+    assert (await client.post(COLLECTIONS, json=body)).json()["state"] == "ready"
+
+    database.hosts.down.update(database.stores)
     assert (await client.delete(f"{COLLECTIONS}/half")).status_code == 503
     database.hosts.down.clear()
     (place,) = (await database.services.copy.catch_up()).unfinished_collections()
@@ -128,6 +143,18 @@ async def test_health_says_what_is_there(client: httpx.AsyncClient) -> None:
     assert (health["status"], health["tenants"], len(health["stores"])) == ("ok", 1, 2)
 
 
+async def test_a_host_that_is_away_shows_in_health_and_readiness(database: Database) -> None:
+    database.hosts.down.add(database.stores[0])
+    health = (await database.client.get("/v2/cluster/health")).json()
+    assert health["status"] == "degraded"
+    assert [store["alive"] for store in health["stores"]].count(False) == 1
+    database.hosts.down.add(database.stores[1])
+    ready = await database.client.get("/readyz")
+    assert (ready.status_code, ready.json()["code"]) == (503, "unavailable")
+    database.hosts.down.clear()
+    assert (await database.client.get("/readyz")).status_code == 200
+
+
 async def test_openapi_shows_every_route_with_examples(client: httpx.AsyncClient) -> None:
     openapi = (await client.get("/openapi.json")).json()
     base = "/v2/tenants/{tenant}/databases/{database}/collections/{collection}"
@@ -139,7 +166,9 @@ async def test_openapi_shows_every_route_with_examples(client: httpx.AsyncClient
 async def test_a_collection_takes_no_more_documents_than_it_was_made_for(
     client: httpx.AsyncClient,
 ) -> None:
-    await client.post(COLLECTIONS, json={"name": "c", "dimension": 16, "max_doc_count": 3})
+    await client.post(
+        COLLECTIONS, json={"name": "c", "dimension": 16, "max_doc_count": 3, "shard_count": 3}
+    )
     documents = [{"id": str(number), "vector": [1.0] * 16} for number in range(4)]
     path = f"{COLLECTIONS}/c/documents"
     assert (await client.put(path, json={"documents": documents[:3]})).is_success

@@ -121,6 +121,7 @@ async def test_texts_are_embedded_and_found_by_text(client: httpx.AsyncClient) -
 async def test_a_failed_shard_names_what_was_acknowledged(
     database: Database, films: httpx.AsyncClient
 ) -> None:
+    await put(films, 1)
     database.hosts.down.add(database.stores[0])
     body = {"documents": [film(number) for number in range(40)]}
     partial = await films.put(f"{FILMS}/documents", json=body)
@@ -149,3 +150,51 @@ async def test_status_counts_down_to_no_unindexed_documents(client: httpx.AsyncC
             await asyncio.sleep(0.02)
     answer = (await client.post(f"{FILMS}/search", json={"vector": [0.0] * 16, "limit": 3})).json()
     assert [hit["id"] for hit in answer["results"]] == ["tt1", "tt2", "tt3"]
+
+
+async def test_what_one_shard_would_refuse_is_refused_before_any_shard_writes(
+    films: httpx.AsyncClient,
+) -> None:
+    deep: dict[str, object] = {}
+    for _ in range(200):
+        deep = {"a": deep}
+    for payload in (deep, {"a": 10**400}):
+        documents = [film(number) for number in range(20)]
+        body = {"documents": [*documents, {**film(20), "payload": payload}]}
+        refused = await films.put(f"{FILMS}/documents", json=body)
+        assert refused.status_code == 422, refused.text
+        problem = refused.json()
+        assert (problem["field"], problem["row"]) == ("documents[20].payload", 20)
+        assert (await films.post(f"{FILMS}/count", json={})).json() == {"count": 0}
+
+
+async def test_a_partly_done_delete_says_how_many_are_deleted(
+    database: Database, films: httpx.AsyncClient
+) -> None:
+    await put(films, *range(40))
+    database.hosts.down.add(database.stores[0])
+    everything = {"filter": {"must": [{"key": "year", "range": {"gte": 0}}]}}
+    partial = await films.post(f"{FILMS}/documents/delete", json=everything)
+    assert partial.status_code == 503
+    deleted = partial.json()["deleted"]
+    assert 0 < deleted < 40
+    database.hosts.down.clear()
+    rest = await films.post(f"{FILMS}/documents/delete", json=everything)
+    assert rest.json()["deleted"] == 40 - deleted
+
+
+async def test_a_wrong_body_of_a_stranger_is_not_even_read(films: httpx.AsyncClient) -> None:
+    for content in (b"{", b" " * (2 * 1024**2)):
+        answer = await films.post(
+            f"{FILMS}/search", content=content, headers={"authorization": "Bearer wrong"}
+        )
+        assert answer.status_code == 401
+
+
+async def test_a_lone_surrogate_in_a_key_is_answered_as_bad_input(
+    films: httpx.AsyncClient,
+) -> None:
+    content = rb'{"vector": [0], "filter": {"must": [{"key": "a", "\ud800": 1}]}}'
+    answer = await films.post(f"{FILMS}/search", content=content)
+    assert answer.status_code == 422
+    assert answer.json()["field"].startswith("filter.must[0].")

@@ -31,7 +31,7 @@ CREATE TABLE changes (
 STORES = """
 CREATE TABLE stores (
     store_id BLOB NOT NULL PRIMARY KEY CONSTRAINT store_id CHECK (length(store_id) = 16),
-    actor_name TEXT NOT NULL CONSTRAINT actor_name CHECK (length(actor_name) BETWEEN 1 AND 255),
+    actor_name TEXT NOT NULL CONSTRAINT actor_name CHECK (length(actor_name) BETWEEN 0 AND 255),
     registered_at TEXT NOT NULL
         CONSTRAINT registered_at CHECK (registered_at LIKE '____-__-__T__:__:__.______Z')
 ) STRICT
