@@ -114,7 +114,7 @@ def _encode_payload(payload: Mapping[str, object] | None, row: int) -> bytes | N
         flat_of(encoded)
     except InvalidArgument as error:
         raise error.inside(f"documents[{row}].", row) from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidArgument(f"documents[{row}].payload", f"is not JSON: {error}", row) from None
     return encoded
 

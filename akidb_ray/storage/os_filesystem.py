@@ -174,7 +174,11 @@ class OsFileSystem:
     def replace(self, path: PurePath, content: Bytes) -> None:
         target = self.root / path
         scratch = target.with_name(target.name + SCRATCH_SUFFIX)
-        self.write(scratch.relative_to(self.root), [content])
+        try:
+            self.write(scratch.relative_to(self.root), [content])
+        except StorageFull:
+            scratch.unlink(missing_ok=True)
+            raise
         with _translated(target):
             scratch.replace(target)
             _sync_directory(target.parent)

@@ -17,13 +17,14 @@ follows, it is corruption, and opening stops; else it is a torn tail, which is c
 told apart: a flipped bit in the last group, with nothing written after it.
 """
 
+import contextlib
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import PurePath, PurePosixPath
 
-from akidb_ray.domain.errors import Corrupt, StorageFailed
+from akidb_ray.domain.errors import Corrupt, StorageFailed, StorageFull
 from akidb_ray.storage.checksum import crc32c
 from akidb_ray.storage.filesystem import AppendFile, Bytes, FileSystem
 
@@ -209,10 +210,13 @@ class Wal:
         self.size_bytes = sum(fs.size_bytes(path) for _, path in existing)
         if existing:
             path = existing[-1][1]
-            if last_sequence > known_end:
-                fs.replace(path, fs.map(path))
-            fs.sync_directory(DIRECTORY)
+            with contextlib.suppress(StorageFull):
+                # A full disk must not be in the way of reading: then the sync below has to do.
+                if last_sequence > known_end:
+                    fs.replace(path, fs.map(path))
             self._file = fs.append(path)
+            self._file.sync()
+            fs.sync_directory(DIRECTORY)
 
     def append(self, kind: RecordKind, body: Sequence[Bytes]) -> int:
         """Write one record, not yet synced, and return its sequence.

@@ -18,6 +18,16 @@ import sys
 from ray.cluster_utils import Cluster
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
 cluster.add_node(num_cpus=1)
+import ray
+ray.init(address=cluster.address, namespace="somebody")
+
+@ray.remote(num_cpus=0)
+class Bystander:
+    def answer(self):
+        return 42
+
+bystander = Bystander.options(name="bystander", lifetime="detached").remote()
+ray.get(bystander.answer.remote())
 print("address", cluster.address, flush=True)
 sys.stdin.read()
 cluster.shutdown()
@@ -26,8 +36,9 @@ PROBE = """
 import sys
 import ray, ray.util
 ray.init(address=sys.argv[1], log_to_driver=False)
-names = [actor["name"] for actor in ray.util.list_named_actors(True)
-         if actor["namespace"] == "akidb"]
+names = [actor["name"] for actor in ray.util.list_named_actors(True)]
+bystander = ray.get_actor("bystander", namespace="somebody")
+assert ray.get(bystander.answer.remote()) == 42
 print("nodes", sum(node["Alive"] for node in ray.nodes()), "actors", sorted(names))
 """
 
@@ -74,9 +85,11 @@ def test_it_serves_from_all_nodes_and_leaves_the_cluster_as_it_was(
         assert len({shard["store_id"] for shard in status["shards"]}) == 2, "a store per node"
     assert "'catalog'" in probe(address)
     assert server.stop(signal.SIGINT) == 0
-    assert probe(address) == "nodes 2 actors []"
+    assert probe(address) == "nodes 2 actors ['bystander']"
 
     again = ServerProcess(tmp_path / "data", arguments=("--address", address)).start()
+    with pytest.raises(AssertionError, match="serving AkiDB of"):
+        ServerProcess(tmp_path / "elsewhere", arguments=("--address", address)).start()
     with again.client() as client:
         assert client.post(f"{COLLECTIONS}/c/count", json={}).json() == {"count": 50}
     assert again.stop() == 0

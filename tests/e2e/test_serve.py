@@ -1,5 +1,6 @@
 """`akidb serve` as a person meets it: the key, the folder, the signals, what is refused."""
 
+import os
 import re
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from akidb_ray.cluster.local_ray import free_ports
 from tests.serving import COLLECTIONS, ServerProcess
 
 NO_KEY = {"AKIDB_ROOT_KEY": ""}
+KEY_LINE = re.compile(r"Root key .*: (akdb_root_\S+)")
 
 
 def run_serve(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -20,9 +22,7 @@ def run_serve(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_key_is_shown_once_and_signals_stop_everything_in_seconds(tmp_path: Path) -> None:
     first = ServerProcess(tmp_path / "data", NO_KEY).start()
-    shown = re.search(r"Root key .*: (akdb_root_\S+)", first.greeting)
-    assert shown, first.greeting
-    key = shown[1]
+    (key,) = KEY_LINE.findall(first.greeting)
     with first.client(key) as client:
         client.post(COLLECTIONS, json={"name": "kept", "embedding_model": "hashing-64"})
         documents = [{"id": "1", "text": "still here"}]
@@ -77,3 +77,28 @@ def test_data_without_its_catalog_is_not_served(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert "catalog" in refused.stderr
     assert not (tmp_path / "data" / "catalog" / "catalog.sqlite").exists()
+
+
+def test_a_signal_while_starting_stops_cleanly_and_no_key_is_lost(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "akidb_ray.cli.main", "serve"]
+    options = ["--data-dir", str(tmp_path / "data"), "--port", str(free_ports(1)[0])]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AKIDB_", "RAY_"))}
+    keys = []
+    with subprocess.Popen(
+        [*command, *options],
+        stdout=subprocess.PIPE,
+        env={**environment, "AKIDB_EMBEDDING_MODELS": "hashing-64"},
+        text=True,
+    ) as starting:
+        assert starting.stdout is not None
+        for line in starting.stdout:
+            if KEY_LINE.search(line):
+                keys += KEY_LINE.findall(line)
+                starting.send_signal(signal.SIGTERM)
+        assert starting.wait(30) == 0
+    again = ServerProcess(tmp_path / "data", NO_KEY)
+    assert not again.processes()
+    keys += KEY_LINE.findall(again.start().greeting)
+    with again.client(keys[-1]) as client:
+        assert client.get("/v2/tenants").status_code == 200
+    assert again.stop() == 0

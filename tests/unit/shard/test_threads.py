@@ -21,7 +21,7 @@ from akidb_ray.storage.os_filesystem import OsFileSystem
 from tests.unit.shard.shards import INDEXED, NAMES, SHARD, SPEC, batch, vectors_for
 
 ALL = RowFilter()
-WRITERS, ROUNDS, BATCH = 4, 40, 10
+WRITERS, ROUNDS, BATCH = 4, 20, 10
 
 
 def _ids(writer: int) -> list[str]:
@@ -73,7 +73,7 @@ class _Threads:
             thread.join()
 
 
-@pytest.mark.parametrize("seal_rows", [15, 60, 300])
+@pytest.mark.parametrize("seal_rows", [15, 100])
 def test_batches_are_seen_whole_while_segments_are_sealed(
     tmp_path_factory: pytest.TempPathFactory, seal_rows: int
 ) -> None:

@@ -162,6 +162,16 @@ def test_append_without_room_keeps_nothing_of_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("size_limit")
+def test_replacing_without_room_leaves_the_former_file_and_no_remains(tmp_path: Path) -> None:
+    fs = OsFileSystem(tmp_path)
+    fs.replace(A, b"former")
+    with pytest.raises(StorageFull):
+        fs.replace(A, b"x" * 2000)
+    assert fs.read(A) == b"former"
+    assert fs.list(HERE) == ["a"]
+
+
+@pytest.mark.usefixtures("size_limit")
 def test_append_that_cannot_be_cut_back_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -321,3 +321,11 @@ def test_opening_makes_what_it_found_durable(fs: OsFileSystem) -> None:
     assert watched.watch.counts["sync_directory"] >= 1
     Wal(watched, 1, epoch=3, known_end=1)
     assert watched.watch.counts["replace"] == 1, "after a clean close there is nothing to do"
+
+
+def test_log_opens_on_a_full_disk(fs: OsFileSystem) -> None:
+    _new(fs, b"one", sync=False).close()
+    watched = WatchedFileSystem(fs)
+    watched.watch.fail("replace", "wal/", StorageFull("no room"))
+    Wal(watched, 1, epoch=3)
+    assert watched.watch.counts["sync"] == 1
