@@ -1,10 +1,12 @@
 """The port to the shards, carried out by Ray actor calls."""
 
 import asyncio
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from akidb_ray.cluster.actors import NamedActor
+from akidb_ray.cluster.coalescing import Coalescer
 from akidb_ray.domain.directory import CollectionPlace, Directory
 from akidb_ray.domain.document import StoredDocument
 from akidb_ray.domain.errors import AkiDBError, Unavailable
@@ -32,11 +34,15 @@ class RayShardHosts:
         self._directory = directory
         self._timeout_s = timeout_s
         self._actors: dict[str, NamedActor] = {}
+        self._searches: dict[StoreId, Coalescer[ShardSearch, list[Hit]]] = {}
 
     async def search(
         self, store_id: StoreId, items: Sequence[ShardSearch]
     ) -> list[list[Hit] | AkiDBError]:
-        return await self._batch(store_id, "search", items, again=True)
+        if store_id not in self._searches:
+            call = functools.partial(self._batch, store_id, "search", again=True)
+            self._searches[store_id] = Coalescer(call)
+        return await self._searches[store_id].ask(items)
 
     async def write(
         self, store_id: StoreId, items: Sequence[ShardWrite]
@@ -44,7 +50,7 @@ class RayShardHosts:
         # Upserting the same documents twice changes nothing more; a second delete would answer with
         # the wrong count.
         again = all(isinstance(item, ShardUpsert) for item in items)
-        return await self._batch(store_id, "write", items, again)
+        return await self._batch(store_id, "write", items, again=again)
 
     async def get(
         self, store_id: StoreId, items: Sequence[ShardGet]
@@ -81,7 +87,7 @@ class RayShardHosts:
         return status
 
     async def _batch(
-        self, store_id: StoreId, method: str, items: Sequence[Any], again: bool
+        self, store_id: StoreId, method: str, items: Sequence[Any], *, again: bool
     ) -> list[Any]:
         try:
             answers: list[Any] = await self._actor(store_id).call(method, items, again=again)

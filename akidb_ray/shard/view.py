@@ -35,6 +35,8 @@ class View:
     def search(self, query: VectorQuery, visible: RowFilter) -> list[Hit]:
         """The best `query.limit` documents that pass, best first, ties by id.
 
+        Of documents equally near at the limit, a segment offers those that it holds first.
+
         Raises InvalidArgument for a vector that does not fit the collection.
         """
         vector = self._query_vector(query.vector)

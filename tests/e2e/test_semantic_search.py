@@ -19,19 +19,19 @@ TEXTS = {
 @pytest.fixture(scope="module")
 def notes(server: ServerProcess) -> Any:
     with server.client() as client:
-        body = {"name": "notes", "embedding_model": "all-MiniLM-L6-v2", "shard_count": 2}
+        body = {"name": "meaning", "embedding_model": "all-MiniLM-L6-v2", "shard_count": 2}
         assert client.post(COLLECTIONS, json=body).status_code == 201
         documents = [
             {"id": name, "text": text, "payload": {"length": len(text), "tags": [name[0], "all"]}}
             for name, text in TEXTS.items()
         ]
-        answer = client.put(f"{COLLECTIONS}/notes/documents", json={"documents": documents})
+        answer = client.put(f"{COLLECTIONS}/meaning/documents", json={"documents": documents})
         assert answer.json()["acknowledged"] == len(TEXTS)
         yield client
 
 
 def found(client: httpx.Client, **body: Any) -> list[str]:
-    answer = client.post(f"{COLLECTIONS}/notes/search", json=body)
+    answer = client.post(f"{COLLECTIONS}/meaning/search", json=body)
     assert answer.status_code == 200, answer.text
     return [hit["id"] for hit in answer.json()["results"]]
 
@@ -58,9 +58,9 @@ def test_a_filter_narrows_a_search_by_text(notes: httpx.Client) -> None:
 
 def test_a_long_text_is_reported_as_truncated(notes: httpx.Client) -> None:
     documents = [{"id": "long", "text": "word " * 1000}, {"id": "short", "text": "word"}]
-    answer = notes.put(f"{COLLECTIONS}/notes/documents", json={"documents": documents})
+    answer = notes.put(f"{COLLECTIONS}/meaning/documents", json={"documents": documents})
     assert answer.json()["truncated_ids"] == ["long"]
-    notes.post(f"{COLLECTIONS}/notes/documents/delete", json={"ids": ["long", "short"]})
+    notes.post(f"{COLLECTIONS}/meaning/documents/delete", json={"ids": ["long", "short"]})
 
 
 def test_ingested_documents_get_an_index(server: ServerProcess) -> None:
