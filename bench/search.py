@@ -1,9 +1,9 @@
 """What each layer of a search costs: raw hnswlib, a shard in process, a host call, REST.
 
-    python -m bench.search [--rows 100000] [--queries 500] [--data FOLDER]
+    python -m bench.search [--rows 100000] [--queries 500] [--ef 200] [--data FOLDER]
 
-The same vectors and queries in one run, so that the ratios hold on a noisy machine. Prints recall@10
-with every latency, and writes bench/results/search.json.
+The same vectors and queries in one run, so that the ratios hold on a noisy machine. Prints
+recall@10 with every latency, and writes bench/results/search.json.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from akidb_ray.shard.recovery import create_replica, open_replica
 from akidb_ray.storage.os_filesystem import OsFileSystem
 from bench.vectors import Corpus, add_data_option, film_corpus
 
-K, EF, M, EF_CONSTRUCTION = 10, 64, 32, 200
+K, M, EF_CONSTRUCTION = 10, 32, 200
 CLIENTS = 8
 BATCH = 1000
 KEY = "root-key-of-the-bench-0123456789"
@@ -88,7 +88,7 @@ def raw_hnswlib(corpus: Corpus, threads: int) -> Figures:
     started = time.perf_counter()
     index.add_items(corpus.base, num_threads=threads)
     print(f"raw hnswlib: built in {time.perf_counter() - started:.1f} s", flush=True)
-    index.set_ef(EF)
+    index.set_ef(corpus.ef)
 
     def search(query: int) -> list[int]:
         return index.knn_query(corpus.queries[query], K, num_threads=1)[0][0].tolist()
@@ -119,7 +119,9 @@ def shard_in_process(corpus: Corpus, folder: Path, threads: int) -> Figures:
     print(f"shard: {rate:.0f} durable rows/s, indexed after {indexed_s:.1f} s", flush=True)
 
     def search(query: int) -> list[int]:
-        hits = replica.view().search(VectorQuery(corpus.queries[query], K, ef=EF), RowFilter())
+        hits = replica.view().search(
+            VectorQuery(corpus.queries[query], K, ef=corpus.ef), RowFilter()
+        )
         return [int(hit.id) for hit in hits]
 
     figures = measure(
@@ -152,7 +154,7 @@ class HostCalls:
     def measure(self, corpus: Corpus) -> Figures:
         async def ask(query: int) -> list[int]:
             item = ShardSearch(
-                self._shard, VectorQuery(corpus.queries[query], K, ef=EF), RowFilter()
+                self._shard, VectorQuery(corpus.queries[query], K, ef=corpus.ef), RowFilter()
             )
             (hits,) = await self._hosts.search(self._store, [item])
             return [int(hit.id) for hit in hits]
@@ -178,7 +180,7 @@ def rest_search(port: int, corpus: Corpus) -> Search:
     connection = HTTPConnection("127.0.0.1", port)
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
     bodies = [
-        json.dumps({"vector": vector.tolist(), "limit": K, "params": {"ef": EF}})
+        json.dumps({"vector": vector.tolist(), "limit": K, "params": {"ef": corpus.ef}})
         for vector in corpus.queries
     ]
 
@@ -199,7 +201,7 @@ def _client(port: int, corpus: Corpus, barrier: Any) -> None:
 
 
 def rest(port: int, corpus: Corpus) -> Figures:
-    small = Corpus(corpus.base[:1], corpus.queries, corpus.nearest)
+    small = replace(corpus, base=corpus.base[:1])
 
     def together() -> float:
         context = multiprocessing.get_context("spawn")
@@ -237,17 +239,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=500)
+    parser.add_argument("--ef", type=int, default=200, help="breadth of the graph search")
     parser.add_argument("--threads", type=int, default=4, help="threads of an index build")
     add_data_option(parser)
     arguments = parser.parse_args()
     corpus = film_corpus(arguments.data, arguments.rows, arguments.queries, K)
+    corpus = replace(corpus, ef=arguments.ef)
     with tempfile.TemporaryDirectory() as folder:
         table = [
             raw_hnswlib(corpus, arguments.threads),
             shard_in_process(corpus, Path(folder) / "shard", arguments.threads),
             *served(corpus, Path(folder) / "cluster"),
         ]
-    print(f"\n{arguments.rows} x 384, cosine, top {K}, ef {EF}, {CLIENTS} clients")
+    print(f"\n{arguments.rows} x 384, cosine, top {K}, ef {arguments.ef}, {CLIENTS} clients")
     print(f"{'layer':<18}{'recall@10':>10}{'p50 ms':>9}{'p95 ms':>9}{'requests/s':>12}")
     for row in table:
         print(

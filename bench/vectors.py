@@ -17,11 +17,14 @@ DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @dataclass(frozen=True)
 class Corpus:
-    """Unit vectors (n, d), queries (q, d), and the rows of each query's exact nearest (q, k)."""
+    """Unit vectors (n, d), queries (q, d), the rows of each query's exact nearest (q, k), and the
+    breadth with which graphs are searched.
+    """
 
     base: Floats
     queries: Floats
     nearest: NDArray[np.int64]
+    ef: int = 64
 
     def recall(self, found: list[list[int]]) -> float:
         """Mean share of the exact nearest that `found` holds, over the first queries."""
