@@ -30,7 +30,7 @@ class RaySettings:
     object_store_memory_bytes: int = 256 * 1024**2
     num_cpus: int = 0
     shard_hosts_per_node: int = 1
-    shard_host_threads: int = 8
+    shard_host_threads: int = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,9 +153,8 @@ class HostCalls:
 
     def measure(self, corpus: Corpus) -> Figures:
         async def ask(query: int) -> list[int]:
-            item = ShardSearch(
-                self._shard, VectorQuery(corpus.queries[query], K, ef=corpus.ef), RowFilter()
-            )
+            asked = VectorQuery(corpus.queries[query], K, ef=corpus.ef)
+            item = ShardSearch(self._shard, asked, RowFilter())
             (hits,) = await self._hosts.search(self._store, [item])
             return [int(hit.id) for hit in hits]
 

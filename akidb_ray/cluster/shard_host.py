@@ -4,6 +4,7 @@ threads.
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,9 @@ from akidb_ray.storage.os_filesystem import OsFileSystem
 from akidb_ray.storage.store import Store, open_store
 
 _log = logging.getLogger(__name__)
+# A search leaves Python for the index library and comes back several times, and waits for the
+# interpreter each time. With Python's own 5 ms, threads of one host wait longer than they work.
+_SWITCH_INTERVAL_S = 0.0005
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
@@ -54,6 +58,7 @@ class ShardHost:
 
     def __init__(self, options: HostOptions) -> None:
         self._options = options
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         self._pool = ThreadPoolExecutor(options.threads, thread_name_prefix="shard")
         self._opening = threading.Lock()
         self._opened: tuple[Store, Replicas] | None = None
