@@ -87,6 +87,12 @@ def _fill(
 ) -> Any:
     known = {key.name for key in fields(section)}
     changes: dict[str, Any] = {}
+    if not isinstance(values, Mapping):
+        raise InvalidArgument(name, "must be a section, as in [server]")
+    prefix = f"AKIDB_{name}_".upper()
+    for variable in environment:
+        if variable.startswith(prefix) and variable.removeprefix(prefix).lower() not in known:
+            raise InvalidArgument(variable, f"is not known; keys: {', '.join(sorted(known))}")
     for key, value in values.items():
         if key not in known:
             raise InvalidArgument(
@@ -106,9 +112,12 @@ def _convert(default: Any, value: Any, field_name: str) -> Any:
         if isinstance(default, tuple):
             parts = value.split(",") if isinstance(value, str) else value
             return tuple(str(part).strip() for part in parts if str(part).strip())
-        if isinstance(value, bool):
+        if isinstance(value, bool) or (isinstance(default, int) and isinstance(value, float)):
             raise TypeError
-        return type(default)(value)
+        converted = type(default)(value)
+        if not isinstance(converted, str) and not converted >= 0:
+            raise ValueError
+        return converted
     except (TypeError, ValueError):
         wanted = type(default).__name__
-        raise InvalidArgument(field_name, f"{value!r} is not a {wanted}") from None
+        raise InvalidArgument(field_name, f"{value!r} is no valid {wanted}") from None

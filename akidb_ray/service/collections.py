@@ -12,7 +12,7 @@ from typing import Any
 
 from akidb_ray.access.authorization import Action, Authorizer, Principal, Resource
 from akidb_ray.domain.collection import Collection, CollectionSpec, CollectionState, check_spec
-from akidb_ray.domain.directory import CollectionPlace, Directory
+from akidb_ray.domain.directory import CollectionPlace, Directory, check_ready
 from akidb_ray.domain.errors import AlreadyExists, InvalidArgument
 from akidb_ray.domain.filter import RowFilter
 from akidb_ray.domain.query import ShardStatus
@@ -140,6 +140,19 @@ class Collections:
         place = await self._place(ref)
         resource = Resource("collection", place.collection.name, place.tenant.tenant_id)
         return place, self.authorizer.authorize(principal, action, resource)
+
+    async def ready(
+        self, principal: Principal, ref: CollectionRef, action: Action
+    ) -> tuple[CollectionPlace, RowFilter]:
+        """As `authorized`; raises InvalidState unless documents may be read and written now."""
+        place, visible = await self.authorized(principal, ref, action)
+        if place.collection.state is not CollectionState.READY:
+            # Another gateway may have finished it since our copy was made.
+            await self.copy.catch_up()
+            place, visible = await self.authorized(principal, ref, action)
+        check_active(place.tenant)
+        check_ready(place)
+        return place, visible
 
     async def finish(self, place: CollectionPlace) -> CollectionPlace:
         """Bring an interrupted creation or deletion to its end."""

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from akidb_ray.access.authorization import Action, Principal
-from akidb_ray.domain.directory import CollectionPlace, check_ready
 from akidb_ray.domain.document import StoredDocument
 from akidb_ray.domain.errors import NotFound
-from akidb_ray.domain.filter import Filter, RowFilter
+from akidb_ray.domain.filter import Filter
 from akidb_ray.domain.ids import check_document_id, slot_of
 from akidb_ray.domain.placement import ShardPlacement, group_by_shard
 from akidb_ray.domain.query import ShardCount, ShardDelete, ShardGet, ShardUpsert, ShardWrite
@@ -22,7 +21,6 @@ from akidb_ray.service.fan_out import (
 )
 from akidb_ray.service.incoming import IncomingDocument, prepare_batch
 from akidb_ray.service.ports import Embedders, ShardHosts
-from akidb_ray.service.tenants import check_active
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ class Documents:
         The batch is checked whole before anything is written. When a part fails, the error names
         the ids that were acknowledged; sending the batch again completes it.
         """
-        place, visible = await self._ready(principal, ref, Action.WRITE_DOCUMENTS)
+        place, visible = await self.collections.ready(principal, ref, Action.WRITE_DOCUMENTS)
         batch, truncated = await prepare_batch(place, documents, self.embedders)
         groups = group_by_shard([slot_of(i) for i in batch.ids], len(place.placements))
         writes: list[tuple[ShardPlacement, ShardWrite]] = [
@@ -70,7 +68,7 @@ class Documents:
     async def get(
         self, principal: Principal, ref: CollectionRef, document_id: str, with_vector: bool
     ) -> StoredDocument:
-        place, visible = await self._ready(principal, ref, Action.READ_DOCUMENTS)
+        place, visible = await self.collections.ready(principal, ref, Action.READ_DOCUMENTS)
         check_document_id(document_id)
         number = next(iter(group_by_shard([slot_of(document_id)], len(place.placements))))
         item = ShardGet(shard_key(place, number), [document_id], visible, with_vector)
@@ -84,7 +82,7 @@ class Documents:
         self, principal: Principal, ref: CollectionRef, ids: Sequence[str]
     ) -> Written:
         """Delete the documents with these ids, where there are any."""
-        place, visible = await self._ready(principal, ref, Action.WRITE_DOCUMENTS)
+        place, visible = await self.collections.ready(principal, ref, Action.WRITE_DOCUMENTS)
         for row, document_id in enumerate(ids):
             check_document_id(document_id, f"ids[{row}]")
         groups = group_by_shard([slot_of(i) for i in ids], len(place.placements))
@@ -101,7 +99,7 @@ class Documents:
         self, principal: Principal, ref: CollectionRef, filter: Filter
     ) -> Written:
         """Delete all documents that pass the filter."""
-        place, visible = await self._ready(principal, ref, Action.WRITE_DOCUMENTS)
+        place, visible = await self.collections.ready(principal, ref, Action.WRITE_DOCUMENTS)
         return await self._delete(
             [
                 (p, ShardDelete(shard_key(place, p.number), visible, filter=filter))
@@ -116,16 +114,8 @@ class Documents:
         return Written(sum(o.affected for o in done), version_token(writes, outcomes))
 
     async def count(self, principal: Principal, ref: CollectionRef, filter: Filter) -> int:
-        place, visible = await self._ready(principal, ref, Action.READ_DOCUMENTS)
+        place, visible = await self.collections.ready(principal, ref, Action.READ_DOCUMENTS)
         items = [
             (p, ShardCount(shard_key(place, p.number), visible, filter)) for p in place.placements
         ]
         return sum(raise_first_error(await fan_out(items, self.hosts.count)))
-
-    async def _ready(
-        self, principal: Principal, ref: CollectionRef, action: Action
-    ) -> tuple[CollectionPlace, RowFilter]:
-        place, visible = await self.collections.authorized(principal, ref, action)
-        check_active(place.tenant)
-        check_ready(place)
-        return place, visible

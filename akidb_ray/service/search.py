@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from akidb_ray.access.authorization import Action, Principal
 from akidb_ray.domain.collection import CollectionSpec
-from akidb_ray.domain.directory import CollectionPlace, check_ready
+from akidb_ray.domain.directory import CollectionPlace
 from akidb_ray.domain.document import Vectors, check_vectors
 from akidb_ray.domain.errors import InvalidArgument
 from akidb_ray.domain.filter import EVERYTHING, Filter
@@ -15,7 +15,6 @@ from akidb_ray.service.collections import CollectionRef, Collections
 from akidb_ray.service.fan_out import fan_out, raise_first_error, shard_key
 from akidb_ray.service.incoming import as_vector
 from akidb_ray.service.ports import Embedders, ShardHosts
-from akidb_ray.service.tenants import check_active
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +41,7 @@ class Search:
         self, principal: Principal, ref: CollectionRef, request: SearchRequest
     ) -> list[Hit]:
         """The best documents of the whole collection, best first, ties by id."""
-        place, visible = await self.collections.authorized(principal, ref, Action.READ_DOCUMENTS)
-        check_active(place.tenant)
-        check_ready(place)
+        place, visible = await self.collections.ready(principal, ref, Action.READ_DOCUMENTS)
         _check_bounds(request)
         query = VectorQuery(
             await self._vector(place, request),

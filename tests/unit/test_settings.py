@@ -35,6 +35,9 @@ def test_a_list_in_a_variable_is_split_at_commas() -> None:
         ("[servr]\n", "servr"),
         ('[server]\nport = "many"\n', "server.port"),
         ("[server]\nport = true\n", "server.port"),
+        ("[server]\nport = 8100.9\n", "server.port"),
+        ("[server]\nrequest_timeout_s = -1\n", "server.request_timeout_s"),
+        ("server = 5\n", "server"),
         ("[server\n", "config"),
     ],
 )
@@ -49,5 +52,7 @@ def test_a_wrong_file_names_the_setting(tmp_path: Path, text: str, field: str) -
 def test_a_wrong_variable_and_a_missing_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="AKIDB_SERVER_PORT"):
         load_settings(None, {"AKIDB_SERVER_PORT": "x"})
+    with pytest.raises(InvalidArgument, match="AKIDB_SERVER_PROT"):
+        load_settings(None, {"AKIDB_SERVER_PROT": "1"})
     with pytest.raises(InvalidArgument, match=r"missing\.toml"):
         load_settings(tmp_path / "missing.toml", {})
