@@ -16,7 +16,6 @@ import psutil
 from akidb_ray.cluster.local_ray import INSTANCE_VARIABLE, end_processes, free_ports, instance_id
 
 ROOT_KEY = "root-key-of-the-tests-0123456789"
-START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 30.0
 COLLECTIONS = "/v2/tenants/default/databases/default/collections"
 TEST_SETTINGS = {
@@ -61,13 +60,21 @@ class ServerProcess:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        try:
+            self.greeting = self._read_greeting()
+        except BaseException:
+            self.kill_everything()
+            raise
+        return self
+
+    def _read_greeting(self) -> str:
+        assert self.process is not None
         assert self.process.stdout is not None
         lines = []
         for line in self.process.stdout:
             lines.append(line)
             if line.startswith("Ctrl-C"):
-                self.greeting = "".join(lines)
-                return self
+                return "".join(lines)
         raise AssertionError(f"akidb serve ended: {''.join(lines)}")
 
     def client(self, key: str | None = ROOT_KEY) -> httpx.Client:
