@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import psutil
 
-from akidb_ray.cluster.local_ray import INSTANCE_VARIABLE, end_processes, free_ports, instance_id
+from akidb_ray.cluster.local_ray import INSTANCE_VARIABLE, free_ports, instance_id, stop_local_ray
 
 ROOT_KEY = "root-key-of-the-tests-0123456789"
 STOP_TIMEOUT_S = 30.0
@@ -95,7 +95,7 @@ class ServerProcess:
         self.process.kill()
         self.process.wait(STOP_TIMEOUT_S)
         self.process.stdout.close()  # type: ignore[union-attr]
-        end_processes(self.instance)
+        stop_local_ray(self.data_dir)
 
     def processes(self, name: str = "") -> list[psutil.Process]:
         """Processes that this server started and whose command line holds `name`."""

@@ -53,23 +53,36 @@ def _in_threads(works: list[Callable[[], object]]) -> list[object]:
     return results
 
 
-def _writers(replica: Replica) -> list[Callable[[], object]]:
-    return [lambda number=number: upsert(replica, f"w{number}") for number in range(WRITERS)]
+def _writers(replica: Replica, held: threading.Event) -> list[Callable[[], object]]:
+    """One writer, and others that write while the fsync of the first is held."""
+
+    def write(number: int) -> object:
+        if number:
+            held.wait()
+        return upsert(replica, f"w{number}")
+
+    return [lambda number=number: write(number) for number in range(WRITERS)]
 
 
-def _hold_first_sync(replica: Replica, fs: WatchedFileSystem) -> None:
-    """The first fsync takes until all other writers wait."""
-    others = WRITERS - 1
-    fs.watch.before("sync", "wal/", lambda: wait_until(lambda: len(replica._queue) == others))
+def _hold_first_sync(replica: Replica, fs: WatchedFileSystem) -> threading.Event:
+    """The first fsync takes until all other writers wait. The event says that it has begun."""
+    held = threading.Event()
+
+    def hold() -> None:
+        held.set()
+        wait_until(lambda: len(replica._queue) == WRITERS - 1)
+
+    fs.watch.before("sync", "wal/", hold)
+    return held
 
 
 def test_writers_that_arrive_during_an_fsync_share_the_next(
     replica: Replica, fs: WatchedFileSystem
 ) -> None:
     upsert(replica, "first")
-    _hold_first_sync(replica, fs)
+    held = _hold_first_sync(replica, fs)
     before = fs.watch.counts["sync"]
-    outcomes = _in_threads(_writers(replica))
+    outcomes = _in_threads(_writers(replica, held))
     assert fs.watch.counts["sync"] - before == 2
     sequences = sorted(outcome.sequence for outcome in outcomes)  # type: ignore[attr-defined]
     assert sequences == list(range(2, WRITERS + 2))
@@ -90,12 +103,12 @@ def test_one_bad_write_of_a_group_does_not_spoil_the_others(
     replica: Replica, fs: WatchedFileSystem
 ) -> None:
     upsert(replica, "first")
-    _hold_first_sync(replica, fs)
+    held = _hold_first_sync(replica, fs)
     # The 5th record that is appended from now on finds no room.
     for _ in range(4):
         fs.watch.before("append", "wal/", lambda: None)
     fs.watch.fail("append", "wal/", StorageFull("no room"))
-    results = _in_threads(_writers(replica))
+    results = _in_threads(_writers(replica, held))
     refused = [result for result in results if isinstance(result, AkiDBError)]
     assert [type(error) for error in refused] == [StorageFull]
     assert count(replica) == WRITERS
@@ -106,9 +119,9 @@ def test_failed_fsync_fails_its_whole_group_and_all_that_follow(
     replica: Replica, fs: WatchedFileSystem
 ) -> None:
     upsert(replica, "first")
-    _hold_first_sync(replica, fs)
+    held = _hold_first_sync(replica, fs)
     fs.watch.fail("sync", "wal/", StorageFailed("I/O error"))
-    results = _in_threads(_writers(replica))
+    results = _in_threads(_writers(replica, held))
     failed = [result for result in results if isinstance(result, StorageFailed)]
     assert len(failed) == WRITERS - 1, "the writer that held the fsync was done before"
     assert replica.failed
@@ -213,11 +226,11 @@ def test_writers_during_close_are_acknowledged_or_refused(
     replica: Replica, fs: WatchedFileSystem
 ) -> None:
     upsert(replica, "first")
-    _hold_first_sync(replica, fs)
+    held = _hold_first_sync(replica, fs)
     # The lock is reentrant, so this closes in the middle of the first writer's commit.
     closing = threading.Thread(target=replica.close)
     fs.watch.before("sync", "wal/", closing.start)
-    results = _in_threads(_writers(replica))
+    results = _in_threads(_writers(replica, held))
     closing.join()
     again = open_replica(fs, POLICY)
     acknowledged = [n for n, result in enumerate(results) if not isinstance(result, AkiDBError)]
