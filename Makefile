@@ -29,7 +29,7 @@ test: $(STAMP) ## all tests, with coverage
 	@$(BIN)/python -m pytest --cov=akidb_ray --cov-report=term --cov-fail-under=85
 
 unit: $(STAMP) ## the tests that start no Ray
-	@$(BIN)/python -m pytest tests/unit tests/tidy -q
+	@$(BIN)/python -m pytest tests/unit tests/contract tests/tidy -q
 
 lint: $(STAMP) ## style, types, import rules
 	@$(BIN)/ruff check .

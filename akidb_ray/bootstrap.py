@@ -32,6 +32,7 @@ from akidb_ray.cluster.catalog_actor import STORES_FOLDER, CatalogActor, RayCata
 from akidb_ray.cluster.host_handles import RayShardHosts
 from akidb_ray.cluster.shard_host import HostOptions, ShardHost
 from akidb_ray.domain.errors import AkiDBError, InvalidArgument, InvalidState, Unavailable
+from akidb_ray.domain.ids import ClusterId
 from akidb_ray.embedding.models import model_dimension
 from akidb_ray.gateway.authentication import Authenticator
 from akidb_ray.gateway.deployment import build_application
@@ -100,11 +101,10 @@ async def start_core(data_dir: Path, settings: Settings) -> None:
     catalog = RayCatalog(_SLOW_START_S)
     cluster_id = await catalog.cluster_id()
     hosts = []
-    for name, node_id, folder, cores in _host_places(data_dir, settings):
-        options = HostOptions(
-            folder, cluster_id, settings.ray.shard_host_threads, cores, settings.shard
+    for name, node, folder in _host_places(data_dir, settings):
+        _start_actor(
+            ShardHost, name, node["NodeID"], _host_options(folder, cluster_id, node, settings)
         )
-        _start_actor(ShardHost, name, node_id, options)
         hosts.append(name)
     stores = []
     for name in hosts:
@@ -130,8 +130,23 @@ def _start_actor(kind: type[Any], name: str, node_id: str, *arguments: Any) -> N
     ).remote(*arguments)
 
 
-def _host_places(data_dir: Path, settings: Settings) -> list[tuple[str, str, str, int]]:
-    """(name, node id, folder, cores) of each shard host: a fixed few per node.
+def _host_options(
+    folder: str, cluster_id: ClusterId, node: dict[str, Any], settings: Settings
+) -> HostOptions:
+    resources = node["Resources"]
+    return HostOptions(
+        folder=folder,
+        cluster_id=cluster_id,
+        threads=settings.ray.shard_host_threads,
+        writers=settings.ray.shard_host_writers,
+        cores=int(resources.get("CPU", 1)),
+        memory_bytes=int(resources["memory"]) // settings.ray.shard_hosts_per_node,
+        shard=settings.shard,
+    )
+
+
+def _host_places(data_dir: Path, settings: Settings) -> list[tuple[str, dict[str, Any], str]]:
+    """(name, Ray's node, folder) of each shard host: a fixed few per node.
 
     Folders are numbered per machine, so that several nodes of one machine have folders of their
     own, and after a restart, when node ids are new, the same folders are found again.
@@ -145,8 +160,7 @@ def _host_places(data_dir: Path, settings: Settings) -> list[tuple[str, str, str
             number = nodes_of_machine[machine]
             nodes_of_machine[machine] += 1
             folder = str(data_dir / STORES_FOLDER / f"{number:04d}")
-            cores = int(node["Resources"].get("CPU", 1))
-            places.append((f"shard-host-{machine}-{number}", node["NodeID"], folder, cores))
+            places.append((f"shard-host-{machine}-{number}", node, folder))
     return places
 
 

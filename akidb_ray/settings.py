@@ -31,6 +31,7 @@ class RaySettings:
     num_cpus: int = 0
     shard_hosts_per_node: int = 1
     shard_host_threads: int = 4
+    shard_host_writers: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,17 @@ class ShardSettings:
     seal_bytes: int = 256 * 1024**2
     seal_idle_s: float = 2.0
     index_min_rows: int = 1_000
+    merge_factor: int = 4
+    max_segment_rows: int = 1_000_000
+    unindexed_slow_rows: int = 300_000
+    unindexed_max_rows: int = 600_000
     build_threads: int = 0
     disk_reserve_bytes: int = 256 * 1024**2
     lock_wait_s: float = 60.0
     wal_retention_bytes: int = 1024**3
+    memory_budget_bytes: int = 0
+    max_open_replicas: int = 256
+    close_idle_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

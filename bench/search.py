@@ -27,7 +27,8 @@ from akidb_ray.domain.document import DocumentBatch
 from akidb_ray.domain.filter import RowFilter
 from akidb_ray.domain.ids import CollectionId, TenantId
 from akidb_ray.domain.placement import ShardKey
-from akidb_ray.domain.query import ShardSearch, ShardUpsert, VectorQuery
+from akidb_ray.domain.query import ShardSearch, VectorQuery
+from akidb_ray.domain.write import ShardUpsert
 from akidb_ray.shard.maintenance import maintain
 from akidb_ray.shard.policy import ShardPolicy
 from akidb_ray.shard.recovery import create_replica, open_replica

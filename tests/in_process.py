@@ -125,7 +125,15 @@ async def running_database(folder: Path, stores: int = 2) -> AsyncIterator[Datab
     hosts = DirectHosts()
     shard = ShardSettings(seal_idle_s=0.05, index_min_rows=100, disk_reserve_bytes=0, lock_wait_s=1)
     for number in range(stores):
-        options = HostOptions(str(folder / f"store-{number}"), catalog.cluster_id, 4, 2, shard)
+        options = HostOptions(
+            folder=str(folder / f"store-{number}"),
+            cluster_id=catalog.cluster_id,
+            threads=4,
+            writers=4,
+            cores=2,
+            memory_bytes=1024**3,
+            shard=shard,
+        )
         await catalog.register_store(await hosts.add(options), f"host-{number}")
     copy = CatalogCopy(catalog)
     services = _services(catalog, copy, hosts)

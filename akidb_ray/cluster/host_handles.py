@@ -12,16 +12,8 @@ from akidb_ray.domain.document import StoredDocument
 from akidb_ray.domain.errors import AkiDBError, Unavailable
 from akidb_ray.domain.ids import StoreId
 from akidb_ray.domain.placement import ShardKey
-from akidb_ray.domain.query import (
-    Hit,
-    ShardCount,
-    ShardGet,
-    ShardSearch,
-    ShardStatus,
-    ShardUpsert,
-    ShardWrite,
-    WriteOutcome,
-)
+from akidb_ray.domain.query import Hit, ShardCount, ShardGet, ShardSearch, ShardStatus
+from akidb_ray.domain.write import ShardUpsert, ShardWrite, WriteOutcome
 
 Answer = TypeVar("Answer")
 _ALIVE_TIMEOUT_S = 2.0

@@ -17,17 +17,10 @@ from akidb_ray.domain.document import StoredDocument
 from akidb_ray.domain.errors import AkiDBError, Internal
 from akidb_ray.domain.ids import ClusterId, StoreId
 from akidb_ray.domain.placement import ShardKey
-from akidb_ray.domain.query import (
-    Hit,
-    ShardCount,
-    ShardGet,
-    ShardSearch,
-    ShardStatus,
-    ShardWrite,
-    WriteOutcome,
-)
+from akidb_ray.domain.query import Hit, ShardCount, ShardGet, ShardSearch, ShardStatus
+from akidb_ray.domain.write import ShardWrite, WriteOutcome
 from akidb_ray.settings import ShardSettings
-from akidb_ray.shard.policy import ShardPolicy
+from akidb_ray.shard.policy import HostPolicy, ShardPolicy
 from akidb_ray.shard.replicas import Replicas
 from akidb_ray.storage.os_filesystem import OsFileSystem
 from akidb_ray.storage.store import Store, open_store
@@ -42,14 +35,16 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class HostOptions:
-    """What a shard host needs to know. `folder` is its store, `threads` how many calls run at
-    once.
+    """What a shard host needs to know. `folder` is its store; so many `threads` answer reads, and
+    so many `writers` write. `memory_bytes` is its share of the machine's.
     """
 
     folder: str
     cluster_id: ClusterId
     threads: int
+    writers: int
     cores: int
+    memory_bytes: int
     shard: ShardSettings
 
 
@@ -59,36 +54,37 @@ class ShardHost:
     def __init__(self, options: HostOptions) -> None:
         self._options = options
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        self._pool = ThreadPoolExecutor(options.threads, thread_name_prefix="shard")
+        self._readers = ThreadPoolExecutor(options.threads, thread_name_prefix="read")
+        self._writers = ThreadPoolExecutor(options.writers, thread_name_prefix="write")
         self._opening = threading.Lock()
         self._opened: tuple[Store, Replicas] | None = None
 
     async def store_id(self) -> StoreId:
-        store, _ = await self._run(self._open)
+        store, _ = await self._run(self._readers, self._open)
         return store.store_id
 
     async def search(self, items: Sequence[ShardSearch]) -> list[list[Hit] | AkiDBError]:
-        return await self._each(Replicas.search, items)
+        return await self._each(self._readers, Replicas.search, items)
 
     async def write(self, items: Sequence[ShardWrite]) -> list[WriteOutcome | AkiDBError]:
-        return await self._each(Replicas.write, items)
+        return await self._each(self._writers, Replicas.write, items)
 
     async def get(self, items: Sequence[ShardGet]) -> list[list[StoredDocument] | AkiDBError]:
-        return await self._each(Replicas.get, items)
+        return await self._each(self._readers, Replicas.get, items)
 
     async def count(self, items: Sequence[ShardCount]) -> list[int | AkiDBError]:
-        return await self._each(Replicas.count, items)
+        return await self._each(self._readers, Replicas.count, items)
 
     async def create_shard(
         self, shard: ShardKey, spec: CollectionSpec, names: dict[str, str]
     ) -> None:
-        await self._run(lambda: self._open()[1].create(shard, spec, names))
+        await self._run(self._writers, lambda: self._open()[1].create(shard, spec, names))
 
     async def drop_shard(self, shard: ShardKey) -> None:
-        await self._run(lambda: self._open()[1].drop(shard))
+        await self._run(self._writers, lambda: self._open()[1].drop(shard))
 
     async def status(self, shard: ShardKey) -> ShardStatus:
-        return await self._run(lambda: self._open()[1].status(shard))
+        return await self._run(self._readers, lambda: self._open()[1].status(shard))
 
     async def stop(self) -> None:
         """Close all replicas, so that the next start has nothing to replay, and free the store."""
@@ -103,7 +99,9 @@ class ShardHost:
                 fs = OsFileSystem(Path(self._options.folder))
                 shard = self._options.shard
                 store = open_store(fs, self._options.cluster_id, shard.lock_wait_s)
-                self._opened = store, Replicas(fs, shard_policy(shard, self._options.cores))
+                policy = shard_policy(shard, self._options.cores)
+                host = host_policy(shard, self._options.memory_bytes)
+                self._opened = store, Replicas(fs, policy, host)
             return self._opened
 
     def _close(self) -> None:
@@ -114,18 +112,23 @@ class ShardHost:
                 store.close()
 
     async def _each(
-        self, work: Callable[[Replicas, Item], Answer], items: Sequence[Item]
+        self,
+        pool: ThreadPoolExecutor,
+        work: Callable[[Replicas, Item], Answer],
+        items: Sequence[Item],
     ) -> list[Answer | AkiDBError]:
         def one(item: Item) -> Answer:
             return work(self._open()[1], item)
 
         results = await asyncio.gather(
-            *(self._run(one, item) for item in items), return_exceptions=True
+            *(self._run(pool, one, item) for item in items), return_exceptions=True
         )
         return [_as_value(result) for result in results]
 
-    async def _run(self, work: Callable[..., Answer], *arguments: object) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+    async def _run(
+        self, pool: ThreadPoolExecutor, work: Callable[..., Answer], *arguments: object
+    ) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
 
 
 def shard_policy(settings: ShardSettings, cores: int) -> ShardPolicy:
@@ -135,10 +138,23 @@ def shard_policy(settings: ShardSettings, cores: int) -> ShardPolicy:
         seal_bytes=settings.seal_bytes,
         seal_idle_s=settings.seal_idle_s,
         index_min_rows=settings.index_min_rows,
+        merge_factor=settings.merge_factor,
+        max_segment_rows=settings.max_segment_rows,
+        unindexed_slow_rows=settings.unindexed_slow_rows,
+        unindexed_max_rows=settings.unindexed_max_rows,
         build_threads=settings.build_threads or max(1, cores // 2),
         disk_reserve_bytes=settings.disk_reserve_bytes,
         lock_wait_s=settings.lock_wait_s,
         wal_retention_bytes=settings.wal_retention_bytes,
+    )
+
+
+def host_policy(settings: ShardSettings, memory_bytes: int) -> HostPolicy:
+    """A `memory_budget_bytes` of 0 means: half of `memory_bytes`, the host's share."""
+    return HostPolicy(
+        memory_budget_bytes=settings.memory_budget_bytes or memory_bytes // 2,
+        max_open_replicas=settings.max_open_replicas,
+        close_idle_s=settings.close_idle_s,
     )
 
 

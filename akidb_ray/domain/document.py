@@ -1,5 +1,6 @@
 """Documents and batches of them, checked before anything is written."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from akidb_ray.domain.collection import Metric
 from akidb_ray.domain.errors import InvalidArgument
 
 Vectors = NDArray[np.float32]
+Times = NDArray[np.float64]
+NEVER = math.inf
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,13 +20,15 @@ class DocumentBatch:
     """n documents, column by column.
 
     `vectors` is float32 (n, dimension), as the user gave them. `payloads` hold one JSON object
-    each, encoded in UTF-8, or None.
+    each, encoded in UTF-8, or None. `expires_at` is float64 (n,), in seconds since 1970, infinity
+    for a document that never expires; None when none of them does.
     """
 
     ids: Sequence[str]
     vectors: Vectors
     texts: Sequence[str | None]
     payloads: Sequence[bytes | None]
+    expires_at: Times | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -34,6 +39,7 @@ class DocumentBatch:
             vectors=self.vectors[rows],
             texts=[self.texts[row] for row in rows],
             payloads=[self.payloads[row] for row in rows],
+            expires_at=None if self.expires_at is None else self.expires_at[rows],
         )
 
 
@@ -46,6 +52,7 @@ class StoredDocument:
     vector: Vectors | None = None
     text: str | None = None
     payload: bytes | None = None
+    expires_at: float = NEVER
 
 
 def check_vectors(vectors: Vectors, dimension: int, metric: Metric, field: str = "vector") -> None:

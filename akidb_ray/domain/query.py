@@ -1,9 +1,13 @@
-"""What is asked of shards, and what they answer. These values cross process borders."""
+"""What is asked of shards, and what they answer. These values cross process borders.
+
+A read that names a `min_version` is answered by a shard that has got that far, or not at all: the
+`sequence` of a write is the one that reads must name to see it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from akidb_ray.domain.document import DocumentBatch, Vectors
+from akidb_ray.domain.document import Vectors
 from akidb_ray.domain.filter import EVERYTHING, Filter, RowFilter
 from akidb_ray.domain.placement import ShardKey
 
@@ -44,26 +48,7 @@ class ShardSearch:
     shard: ShardKey
     query: VectorQuery
     visible: RowFilter
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ShardUpsert:
-    shard: ShardKey
-    documents: DocumentBatch
-    visible: RowFilter
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ShardDelete:
-    """Deletes the given ids, or all documents that pass the filter when `ids` is None."""
-
-    shard: ShardKey
-    visible: RowFilter
-    ids: Sequence[str] | None = None
-    filter: Filter = EVERYTHING
-
-
-ShardWrite = ShardUpsert | ShardDelete
+    min_version: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +57,7 @@ class ShardGet:
     ids: Sequence[str]
     visible: RowFilter
     with_vector: bool = False
+    min_version: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,14 +65,7 @@ class ShardCount:
     shard: ShardKey
     visible: RowFilter
     filter: Filter = EVERYTHING
-
-
-@dataclass(frozen=True, slots=True)
-class WriteOutcome:
-    """`sequence` is the position of the write in its shard; `affected` the documents changed."""
-
-    sequence: int
-    affected: int
+    min_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +73,8 @@ class ShardStatus:
     """How a shard stands.
 
     `unindexed` live rows are searched exactly, because no graph holds them (yet). `indexing` says
-    that maintenance has work left: few unindexed rows alone are none.
+    that maintenance has work left: few unindexed rows alone are none. `memory_bytes` are held by
+    the host for this shard; `mapped_bytes` are files that the system keeps in memory while it can.
     """
 
     sequence: int = 0
@@ -103,3 +83,5 @@ class ShardStatus:
     segments: int = 0
     wal_bytes: int = 0
     indexing: bool = False
+    memory_bytes: int = 0
+    mapped_bytes: int = 0

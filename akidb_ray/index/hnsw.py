@@ -4,31 +4,49 @@ Y. Malkov, D. Yashunin, "Efficient and robust approximate nearest neighbor searc
 Navigable Small World graphs", 2016, arXiv:1603.09320.
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import hnswlib
 import numpy as np
+from numpy.typing import NDArray
 
 from akidb_ray.domain.collection import Metric
-from akidb_ray.domain.errors import Corrupt, StorageFailed, StorageFull
+from akidb_ray.domain.errors import Corrupt, Exhausted, StorageFailed, StorageFull
 from akidb_ray.index.distance import Floats, RowNumbers
+from akidb_ray.index.vector_scan import scan_vectors
 
 _SPACES = {Metric.COSINE: "ip", Metric.DOT: "ip", Metric.L2: "l2"}
 # hnswlib numbers rows by a random level generator: a fixed seed makes builds repeatable.
 _SEED = 100
-_TINY = float(np.finfo(np.float32).tiny)
+_TINY, _HUGE = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+# What hnswlib keeps beside vectors and links: a lock, a level, a pointer, a label's place in a hash
+# table and a mark per row, and a table of 65,536 locks. Measured with glibc.
+_BESIDE_BYTES_PER_ROW = 105
+_BESIDE_BYTES = 65_536 * 40
+# How far repeated vectors are moved, in lengths. Less would drown in the rounding of inner
+# products; squared differences show less, and more could matter to vectors far from zero.
+_MOVED = {Metric.COSINE: 1e-5, Metric.DOT: 1e-5, Metric.L2: 1e-6}
 
 
 class HnswGraph:
-    """A graph with a copy of its vectors. Searching releases the GIL."""
+    """A graph with a copy of its vectors, which changes no more. Searching releases the GIL.
+
+    `memory_bytes` is what it holds, apart from 2 bytes per row for each search at work.
+    """
 
     def __init__(self, metric: Metric, index: hnswlib.Index) -> None:
-        self._metric = metric
         self._index = index
         # hnswlib searches with the larger of its `ef` and the number of results asked for. With an
         # `ef` of 1 the latter alone decides, so each query chooses its own and no state is shared.
         index.set_ef(1)
         index.set_num_threads(1)
+        self.metric = metric
+        self.dimension = int(index.dim)
+        self.rows = int(index.get_current_count())
+        beside = self.rows * _BESIDE_BYTES_PER_ROW + _BESIDE_BYTES
+        self.memory_bytes = int(index.index_file_size()) + beside
 
     @classmethod
     def build(
@@ -38,38 +56,36 @@ class HnswGraph:
         GIL.
         """
         rows, dimension = vectors.shape
-        if metric is Metric.DOT:
-            # hnswlib compares 1 - x.y: of small products rounding would leave nothing.
-            vectors = vectors / max(float(np.linalg.norm(vectors, axis=1).max()), _TINY)
-        index = hnswlib.Index(space=_SPACES[metric], dim=dimension)
-        index.init_index(rows, ef_construction=ef_construction, M=m, random_seed=_SEED)
-        index.add_items(vectors, np.arange(rows), num_threads=threads)
-        return cls(metric, index)
+        scan = scan_vectors(vectors)
+        scale = scale_for(metric, scan.lengths)
+        build = HnswBuild.start(metric, dimension, rows, m, ef_construction, scale)
+        build.add(vectors, scan.repeated, threads)
+        return build.finish()
 
     @classmethod
     def load(cls, metric: Metric, dimension: int, path: str) -> "HnswGraph":
-        """Raises Corrupt."""
-        index = hnswlib.Index(space=_SPACES[metric], dim=dimension)
-        try:
-            index.load_index(path)
-        except RuntimeError as error:
-            raise Corrupt(path, str(error)) from error
-        return cls(metric, index)
+        """Raises Corrupt, Exhausted (memory). Holds the GIL.
+
+        hnswlib believes what it reads: a damaged file may end the process. Compare its checksum
+        first.
+        """
+        return cls(metric, _load(metric, dimension, path, 0))
 
     def save(self, path: str) -> None:
-        """Raises StorageFull, StorageFailed."""
+        """Raises StorageFull, StorageFailed, and then leaves no file. Holds the GIL."""
         self._index.save_index(path)
         # hnswlib does not look whether it could open and write the file.
         if not Path(path).exists():
             raise StorageFailed(f"{path}: cannot be written", file=path)
         wanted, written = self._index.index_file_size(), Path(path).stat().st_size
         if written != wanted:
+            Path(path).unlink()
             raise StorageFull(f"{path}: only {written} of {wanted} bytes were written", file=path)
 
     def search(self, query: Floats, limit: int, ef: int) -> RowNumbers:
-        if self._metric is Metric.DOT:
+        if self.metric is Metric.DOT:
             query = query / max(float(np.linalg.norm(query)), _TINY)
-        breadth = min(max(ef, limit), self._index.get_current_count())
+        breadth = min(max(ef, limit), self.rows)
         try:
             labels, _ = self._index.knn_query(query, k=breadth, num_threads=1)
         except RuntimeError:
@@ -77,3 +93,105 @@ class HnswGraph:
             return np.empty(0, np.int64)
         rows: RowNumbers = labels[0, :limit].astype(np.int64)
         return rows
+
+
+class HnswBuild:
+    """A graph in the making, to which rows are added in their order; not to be searched.
+
+    Its copy of the vectors differs from them in two ways, so scores are not to be taken from it:
+
+    - Under `dot` they are divided by `scale`, about the largest length among them: hnswlib compares
+      1 - x.y, and of small products rounding would leave nothing. All rows of a graph must have the
+      same scale, those that are added to a saved one too.
+    - Vectors that repeat others are moved a little. Equal ones would be linked to each other alone:
+      with a tenth of equal rows, searches that come upon one do not get out again, and recall falls
+      to 0.9 and below (0.5 with a half).
+    """
+
+    def __init__(self, metric: Metric, index: hnswlib.Index, scale: float) -> None:
+        self._metric = metric
+        self._index = index
+        self.scale = scale
+
+    @classmethod
+    def start(
+        cls,
+        metric: Metric,
+        dimension: int,
+        capacity: int,
+        m: int,
+        ef_construction: int,
+        scale: float,
+    ) -> "HnswBuild":
+        """An empty graph with room for `capacity` rows. Raises Exhausted (memory)."""
+        index = hnswlib.Index(space=_SPACES[metric], dim=dimension)
+        with _lack_of_memory_translated():
+            index.init_index(capacity, ef_construction=ef_construction, M=m, random_seed=_SEED)
+        return cls(metric, index, scale)
+
+    @classmethod
+    def resume(
+        cls, metric: Metric, dimension: int, path: str, capacity: int, scale: float
+    ) -> "HnswBuild":
+        """A saved graph, to go on from. Raises and warns as `HnswGraph.load` does."""
+        return cls(metric, _load(metric, dimension, path, capacity), scale)
+
+    @property
+    def rows(self) -> int:
+        return int(self._index.get_current_count())
+
+    def add(self, vectors: Floats, repeated: NDArray[np.bool_], threads: int) -> None:
+        """Add `vectors`, float32 (n, d), as the next n rows. Releases the GIL.
+
+        `repeated`, bool (n,), says which are equal to an earlier row. Raises Exhausted (memory).
+        """
+        first = self.rows
+        if repeated.any():
+            vectors = _moved_apart(vectors, repeated, _MOVED[self._metric], seed=first)
+        if self._metric is Metric.DOT:
+            vectors = vectors / np.float32(self.scale)
+        with _lack_of_memory_translated():
+            labels = np.arange(first, first + len(vectors))
+            self._index.add_items(vectors, labels, num_threads=threads)
+
+    def finish(self) -> HnswGraph:
+        return HnswGraph(self._metric, self._index)
+
+
+def scale_for(metric: Metric, lengths: NDArray[np.float64]) -> float:
+    """The `scale` of a graph of vectors of these lengths; never 0."""
+    if metric is not Metric.DOT:
+        return 1.0
+    return float(np.clip(lengths.max(initial=0.0), _TINY, _HUGE))
+
+
+def _moved_apart(
+    vectors: Floats, repeated: NDArray[np.bool_], distance: float, seed: int
+) -> Floats:
+    lengths = np.linalg.norm(vectors, axis=1)
+    # Zeros have no length to measure by.
+    steps = np.where(lengths > 0, lengths, lengths.mean())[repeated, None] * distance
+    noise = np.random.default_rng(seed).standard_normal((len(steps), vectors.shape[1]))
+    moved = vectors.copy()
+    moved[repeated] += (noise * steps / np.sqrt(vectors.shape[1])).astype(np.float32)
+    return moved
+
+
+def _load(metric: Metric, dimension: int, path: str, capacity: int) -> hnswlib.Index:
+    index = hnswlib.Index(space=_SPACES[metric], dim=dimension)
+    try:
+        with _lack_of_memory_translated():
+            index.load_index(path, max_elements=capacity)
+    except RuntimeError as error:
+        raise Corrupt(path, str(error)) from error
+    return index
+
+
+@contextlib.contextmanager
+def _lack_of_memory_translated() -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        raise Exhausted(f"there is no memory for a graph: {error}") from error

@@ -14,5 +14,3 @@ class VectorIndex(Protocol):
         `ef` is the breadth of the search. May find fewer than `limit`: the caller decides what
         then.
         """
-
-    def save(self, path: str) -> None: ...

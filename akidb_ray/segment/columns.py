@@ -120,7 +120,7 @@ def _type_of(value: Scalar) -> str:
     return "float" if isinstance(value, float) else "string"
 
 
-def encode_columns(flats: Iterable[Flat]) -> bytes:
+def encode_columns(flats: Iterable[Flat]) -> list[bytes]:
     """Build the columns of rows, given by their flattened payloads, as one Arrow IPC file."""
     entries: dict[tuple[str, str], tuple[list[int], list[Scalar]]] = {}
     paths: set[str] = set()
@@ -137,11 +137,16 @@ def encode_columns(flats: Iterable[Flat]) -> bytes:
                 rows.append(row)
                 kept.append(value)
     records = [_encode(path, kind, *entries[path, kind]) for path, kind in sorted(entries)]
+    return encode_records(records, complete)
+
+
+def encode_records(records: Sequence[dict[str, Any]], complete: bool) -> list[bytes]:
+    """The file of columns that are there already, one record per path and type."""
     schema = _SCHEMA.with_metadata({"complete": str(int(complete))})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema) as writer:
         writer.write_batch(pa.RecordBatch.from_pylist(records, schema=schema))
-    return bytes(sink.getvalue())
+    return [bytes(sink.getvalue())]
 
 
 def _encode(path: str, kind: str, rows: Sequence[int], values: Sequence[Any]) -> dict[str, Any]:

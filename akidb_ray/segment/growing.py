@@ -7,15 +7,17 @@ so a reader needs no lock: arrays are replaced by larger copies, and old views k
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from akidb_ray.domain.document import Vectors
+from akidb_ray.domain.document import NEVER, Times, Vectors
 from akidb_ray.domain.filter import Condition, Filter, Flat, passes
 from akidb_ray.segment.columns import RowMask
+from akidb_ray.segment.documents import SCHEMA
 from akidb_ray.segment.rows import Rows
 from akidb_ray.segment.view import StoredRow
 
-_FIRST_CAPACITY = 256
+_FIRST_CAPACITY = 16
 # What a row costs in memory beside its vector, text and payload: list cells, dict entry, objects.
 _ROW_OVERHEAD_BYTES = 600
 
@@ -29,11 +31,17 @@ class GrowingSegment:
         self._texts: list[str | None] = []
         self._payloads: list[bytes | None] = []
         self._flats: list[Flat] = []
+        self._expires_at: Times | None = None
         self._newest: dict[str, int] = {}
         # The row that held the same id before, -1 when none did: older views must still find
         # theirs.
         self._former: list[int] = []
-        self.size_bytes = 0
+        self._contents_bytes = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that the rows take, with what is allocated for more."""
+        return self._vectors.nbytes + self._contents_bytes + len(self) * _ROW_OVERHEAD_BYTES
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -42,11 +50,16 @@ class GrowingSegment:
     def vectors(self) -> Vectors:
         return self._vectors
 
+    @property
+    def expires_at(self) -> Times | None:
+        return self._expires_at
+
     def append(self, rows: Rows, version: int) -> None:
         """Add rows, all written by record number `version`."""
         first = len(self)
         self._reserve(first + len(rows))
         self._vectors[first : first + len(rows)] = rows.vectors
+        self._note_expiry(first, rows.expires_at)
         for row, document_id in enumerate(rows.ids, start=first):
             self._former.append(self._newest.get(document_id, -1))
             self._newest[document_id] = row
@@ -56,9 +69,9 @@ class GrowingSegment:
         self._payloads.extend(rows.payloads)
         self._flats.extend(rows.flats)
         self._ids.extend(rows.ids)
-        self.size_bytes += rows.vectors.nbytes + len(rows) * _ROW_OVERHEAD_BYTES
-        self.size_bytes += sum(3 * len(payload) for payload in rows.payloads if payload)
-        self.size_bytes += sum(len(text) for text in rows.texts if text)
+        # The payload's bytes, and its values by path.
+        self._contents_bytes += sum(3 * len(payload) for payload in rows.payloads if payload)
+        self._contents_bytes += sum(len(text) for text in rows.texts if text)
 
     def _reserve(self, rows: int) -> None:
         capacity, dimension = self._vectors.shape
@@ -66,6 +79,13 @@ class GrowingSegment:
             larger = np.empty((max(rows, 2 * capacity), dimension), np.float32)
             larger[:capacity] = self._vectors
             self._vectors = larger
+
+    def _note_expiry(self, first: int, expires_at: Times) -> None:
+        if self._expires_at is None:
+            if not np.isfinite(expires_at).any():
+                return
+            self._expires_at = np.full(first, NEVER)
+        self._expires_at = np.concatenate([self._expires_at[:first], expires_at])
 
     def id(self, row: int) -> str:
         return self._ids[row]
@@ -77,7 +97,26 @@ class GrowingSegment:
             self._lengths[row],
             self._texts[row],
             self._payloads[row],
+            NEVER if self._expires_at is None else float(self._expires_at[row]),
         )
+
+    def flat(self, row: int) -> Flat:
+        """The row's flattened payload."""
+        return self._flats[row]
+
+    def documents(self) -> pa.RecordBatch:
+        """All rows without their vectors, as `documents.SCHEMA` says."""
+        rows = len(self)
+        expires_at = self._expires_at if self._expires_at is not None else np.full(rows, NEVER)
+        columns = {
+            "id": self._ids[:rows],
+            "version": self._versions[:rows],
+            "length": self._lengths[:rows],
+            "text": self._texts[:rows],
+            "payload": self._payloads[:rows],
+            "expires_at": expires_at[:rows],
+        }
+        return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
 
     def find(self, document_id: str, rows: int) -> int:
         row = self._newest.get(document_id, -1)

@@ -13,15 +13,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from akidb_ray.domain.collection import Metric
-from akidb_ray.domain.document import DocumentBatch, Vectors
-from akidb_ray.domain.errors import InvalidArgument
+from akidb_ray.domain.document import NEVER, DocumentBatch, Times, Vectors
+from akidb_ray.domain.errors import InvalidArgument, TooLarge
 from akidb_ray.domain.filter import Flat, flatten
 from akidb_ray.domain.ids import document_hash
+from akidb_ray.storage.filesystem import Bytes
+
+# Offsets, length, expiry and bits of presence; generously.
+_FIXED_BYTES_PER_ROW = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """n rows: unit vectors (under cosine) float32 (n, d), their former lengths float32 (n,).
+    """n rows: unit vectors (under cosine) float32 (n, d), their former lengths float32 (n,), when
+    they expire float64 (n,), in seconds since 1970, infinity for never.
 
     `flats` are the flattened payloads, not stored but made again.
     """
@@ -31,10 +36,22 @@ class Rows:
     lengths: NDArray[np.float32]
     texts: Sequence[str | None]
     payloads: Sequence[bytes | None]
+    expires_at: Times
     flats: Sequence[Flat]
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def take(self, rows: Sequence[int]) -> "Rows":
+        return Rows(
+            ids=[self.ids[row] for row in rows],
+            vectors=self.vectors[rows],
+            lengths=self.lengths[rows],
+            texts=[self.texts[row] for row in rows],
+            payloads=[self.payloads[row] for row in rows],
+            expires_at=self.expires_at[rows],
+            flats=[self.flats[row] for row in rows],
+        )
 
 
 def rows_of(batch: DocumentBatch, metric: Metric) -> Rows:
@@ -42,19 +59,33 @@ def rows_of(batch: DocumentBatch, metric: Metric) -> Rows:
     one wins.
 
     Raises InvalidArgument for a payload that is no JSON object: in the log it would be in the way
-    of every opening.
+    of every opening; and for an expiry that is no time.
     """
+    expires_at = _expiry_of(batch)
     flats = [flat_of(payload, row) for row, payload in enumerate(batch.payloads)]
     last = {document_id: position for position, document_id in enumerate(batch.ids)}
     if len(last) < len(batch):
         kept = sorted(last.values())
         batch, flats = batch.take(kept), [flats[row] for row in kept]
+        expires_at = expires_at[kept]
     vectors = np.ascontiguousarray(batch.vectors, np.float32)
     lengths = np.ones(len(vectors), np.float32)
     if metric is Metric.COSINE:
         lengths = lengths_of(vectors)
         vectors = vectors / lengths[:, None]
-    return Rows(batch.ids, vectors, lengths, batch.texts, batch.payloads, flats)
+    return Rows(batch.ids, vectors, lengths, batch.texts, batch.payloads, expires_at, flats)
+
+
+def _expiry_of(batch: DocumentBatch) -> Times:
+    if batch.expires_at is None:
+        return np.full(len(batch), NEVER)
+    expires_at = np.asarray(batch.expires_at, np.float64)
+    if expires_at.shape != (len(batch),):
+        raise InvalidArgument("expires_at", f"must be {len(batch)} times")
+    bad = np.flatnonzero(~(expires_at >= 0))
+    if len(bad):
+        raise InvalidArgument("expires_at", "must be seconds since 1970", int(bad[0]))
+    return expires_at
 
 
 def lengths_of(vectors: Vectors) -> NDArray[np.float32]:
@@ -83,26 +114,59 @@ def hashes_of(ids: Sequence[str]) -> NDArray[np.uint64]:
     return np.fromiter((document_hash(i) for i in ids), np.uint64, len(ids))
 
 
-def encode_rows(rows: Rows) -> bytes:
+def size_of(rows: Rows) -> NDArray[np.int64]:
+    """At most so many bytes does each row take when it is encoded: int64 (n,)."""
+    fixed = 4 * rows.vectors.shape[1] + _FIXED_BYTES_PER_ROW
+    contents = zip(rows.ids, rows.texts, rows.payloads, strict=True)
+    return np.fromiter(
+        (fixed + 4 * len(i) + 4 * len(t or "") + len(p or b"") for i, t, p in contents),
+        np.int64,
+        len(rows),
+    )
+
+
+def split_rows(rows: Rows, max_bytes: int) -> list[Rows]:
+    """Parts that take less than `max_bytes` each when they are encoded.
+
+    Raises TooLarge for a row that does not fit.
+    """
+    sizes = size_of(rows)
+    if int(sizes.sum()) <= max_bytes:
+        return [rows]
+    parts: list[Rows] = []
+    start, held = 0, 0
+    for row, size in enumerate(sizes.tolist()):
+        if size > max_bytes:
+            raise TooLarge("documents", max_bytes, "bytes for one document")
+        if held + size > max_bytes:
+            parts.append(rows.take(range(start, row)))
+            start, held = row, 0
+        held += size
+    return [*parts, rows.take(range(start, len(rows)))]
+
+
+def encode_rows(rows: Rows) -> list[Bytes]:
     """An Arrow IPC stream with one batch: no work per row when it is read again."""
     dimension = rows.vectors.shape[1]
     flat = pa.array(rows.vectors.reshape(-1), pa.float32())
     batch = pa.record_batch(
         {
-            "id": pa.array(rows.ids, pa.string()),
+            "id": pa.array(rows.ids, pa.large_string()),
             "vector": pa.FixedSizeListArray.from_arrays(flat, dimension),
             "length": pa.array(rows.lengths, pa.float32()),
             "text": pa.array(rows.texts, pa.large_string()),
             "payload": pa.array(rows.payloads, pa.large_binary()),
+            "expires_at": pa.array(rows.expires_at, pa.float64()),
         }
     )
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return bytes(sink.getvalue())
+    return [memoryview(sink.getvalue())]
 
 
 def decode_rows(data: memoryview) -> Rows:
+    """Raises ValueError or KeyError (as pyarrow does) for bytes that are no such stream."""
     with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
         batch = reader.read_next_batch()
     vectors = batch.column("vector")
@@ -114,5 +178,6 @@ def decode_rows(data: memoryview) -> Rows:
         lengths=batch.column("length").to_numpy(),
         texts=batch.column("text").to_pylist(),
         payloads=payloads,
+        expires_at=batch.column("expires_at").to_numpy(),
         flats=[flat_of(payload) for payload in payloads],
     )

@@ -2,164 +2,146 @@
 
     segment.json     how many rows, and size and checksum of each file below
     vectors.f32      float32 (n, d), row by row
-    documents.arrow  id, version, length, text, payload
-    ids.idx          64-bit hashes of the ids, sorted (n x 8 bytes), then their rows (n x 4 bytes)
+    documents.arrow  id, version, length, text, payload, expires_at
+    ids.idx          64-bit hashes of the ids, sorted (8 bytes each), then their rows (4 bytes each)
     columns.arrow    payload values by path and type, see columns.py
 
-All but the first two can be built again from them.
+The last two are derived: they can be made again from the documents. A row whose id is null was dead
+when the segment was written, and is in neither.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
+import msgspec
 import numpy as np
-import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from akidb_ray.domain.document import Vectors
-from akidb_ray.domain.errors import Corrupt
+from akidb_ray.domain.document import NEVER, Times, Vectors
+from akidb_ray.domain.errors import Corrupt, InvalidState
 from akidb_ray.domain.filter import Condition, Filter, passes
 from akidb_ray.domain.ids import document_hash
-from akidb_ray.segment.columns import Columns, RowMask, decode_columns, encode_columns
-from akidb_ray.segment.rows import flat_of, hashes_of
-from akidb_ray.segment.view import Segment, StoredRow
+from akidb_ray.segment.columns import Columns, RowMask, decode_columns
+from akidb_ray.segment.documents import decode_documents
+from akidb_ray.segment.rows import flat_of
+from akidb_ray.segment.view import StoredRow
 from akidb_ray.storage.checksum import crc32c
-from akidb_ray.storage.filesystem import Bytes, FileSystem
+from akidb_ray.storage.filesystem import FileSystem
 
+FORMAT = 1
 DESCRIPTION = "segment.json"
-_FORMAT = 1
-_WRITE_BLOCK_ROWS = 8192
-_DOCUMENTS = pa.schema(
-    {
-        "id": pa.large_string(),
-        "version": pa.int64(),
-        "length": pa.float32(),
-        "text": pa.large_string(),
-        "payload": pa.large_binary(),
-    }
-)
+VECTORS, DOCUMENTS, IDS, COLUMNS = "vectors.f32", "documents.arrow", "ids.idx", "columns.arrow"
+DERIVED = (IDS, COLUMNS)
+_HINT = "; it can be made again: akidb inspect shard --repair"
+_HASH_BYTES, _ROW_BYTES = 8, 4
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Source:
-    """Rows of a segment that go into a new one, in this order."""
+class FileFacts(msgspec.Struct, frozen=True):
+    """Size and CRC-32C of one file."""
 
-    segment: Segment
-    rows: NDArray[np.int64]
-
-
-def write_segment(fs: FileSystem, path: PurePath, sources: Sequence[Source], dimension: int) -> int:
-    """Write the rows of `sources` as a new sealed segment, durably; return its checksum.
-
-    Until a manifest names the segment it does not count, so a crash here leaves only rubbish.
-    """
-    fs.create_directory(path)
-    stored = [source.segment.row(int(row)) for source in sources for row in source.rows]
-    files: dict[str, dict[str, int]] = {}
-
-    def write(name: str, parts: Iterable[Bytes]) -> None:
-        checked = _Checked(parts)
-        fs.write(path / name, checked)
-        files[name] = {"size_bytes": checked.size_bytes, "crc32c": checked.checksum}
-
-    write("vectors.f32", _vector_blocks(sources))
-    write("documents.arrow", [_encode_documents(stored)])
-    write("ids.idx", _encode_ids([row.id for row in stored]))
-    write("columns.arrow", [encode_columns(flat_of(row.payload) for row in stored)])
-    description = {"format": _FORMAT, "rows": len(stored), "dimension": dimension, "files": files}
-    raw = orjson.dumps(description)
-    fs.write(path / DESCRIPTION, [raw])
-    fs.sync_directory(path)
-    return crc32c(raw)
+    size_bytes: int
+    crc32c: int
 
 
-class _Checked:
-    """Passes parts through, keeping their total size and checksum."""
+class SegmentDescription(msgspec.Struct, frozen=True):
+    """What `segment.json` says. Files that this version does not know are verified, not read."""
 
-    def __init__(self, parts: Iterable[Bytes]) -> None:
-        self._parts = parts
-        self.size_bytes = 0
-        self.checksum = 0
-
-    def __iter__(self) -> Iterator[Bytes]:
-        for part in self._parts:
-            self.checksum = crc32c(part, start=self.checksum)
-            self.size_bytes += memoryview(part).nbytes
-            yield part
+    format: int
+    rows: int
+    dimension: int
+    files: dict[str, FileFacts]
 
 
-def _vector_blocks(sources: Sequence[Source]) -> Iterable[Bytes]:
-    for source in sources:
-        for start in range(0, len(source.rows), _WRITE_BLOCK_ROWS):
-            block = source.segment.vectors[source.rows[start : start + _WRITE_BLOCK_ROWS]]
-            yield block.tobytes()
+def read_description(fs: FileSystem, path: PurePath, checksum: int) -> SegmentDescription:
+    """Raises Corrupt, naming the file, and InvalidState for one that a later version wrote."""
+    file = path / DESCRIPTION
+    raw = fs.read(file) if fs.exists(file) else b""
+    if crc32c(raw) != checksum:
+        raise Corrupt(str(file), "is missing or its checksum does not fit")
+    try:
+        description = msgspec.json.decode(raw, type=SegmentDescription)
+    except msgspec.MsgspecError as error:
+        raise Corrupt(str(file), f"is no description of a segment: {error}") from error
+    if description.format != FORMAT:
+        known = f"reading it with this version, which knows format {FORMAT}"
+        raise InvalidState("segment", f"of format {description.format}", known)
+    for name in (VECTORS, DOCUMENTS, IDS, COLUMNS):
+        if name not in description.files:
+            raise Corrupt(str(file), f"does not name {name}")
+    return description
 
 
-def _encode_documents(stored: Sequence[StoredRow]) -> bytes:
-    columns = {
-        "id": [row.id for row in stored],
-        "version": [row.version for row in stored],
-        "length": [row.length for row in stored],
-        "text": [row.text for row in stored],
-        "payload": [row.payload for row in stored],
-    }
-    batch = pa.RecordBatch.from_pydict(columns, schema=_DOCUMENTS)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, _DOCUMENTS) as writer:
-        writer.write_batch(batch)
-    return bytes(sink.getvalue())
-
-
-def _encode_ids(ids: Sequence[str]) -> list[bytes]:
-    hashes = hashes_of(ids)
-    order = np.argsort(hashes, kind="stable")
-    return [hashes[order].tobytes(), order.astype(np.uint32).tobytes()]
+def map_checked(fs: FileSystem, path: PurePath, facts: FileFacts) -> memoryview:
+    """The bytes of a file. Raises Corrupt when they are not what was written."""
+    hint = _HINT if path.name in DERIVED else ""
+    if not fs.exists(path):
+        raise Corrupt(str(path), f"is missing{hint}")
+    data = fs.map(path)
+    if len(data) != facts.size_bytes or crc32c(data) != facts.crc32c:
+        raise Corrupt(str(path), f"its size or checksum does not fit{hint}")
+    return data
 
 
 class SealedSegment:
-    """A sealed segment over its mapped files."""
+    """A sealed segment over its mapped files.
+
+    `hashes` are the sorted hashes of the ids, uint64 (m,), and `hash_rows` their rows, uint32 (m,).
+    `born_dead` says which rows were dead when it was written, or None when none was.
+    """
 
     def __init__(
         self,
         vectors: Vectors,
         documents: pa.RecordBatch,
-        hashes: NDArray[np.uint64],
-        hash_rows: NDArray[np.uint32],
+        id_index: memoryview,
         columns: Columns,
+        attached_at: int,
+        mapped_bytes: int,
     ) -> None:
+        indexed = len(id_index) // (_HASH_BYTES + _ROW_BYTES)
+        self.hashes = np.frombuffer(id_index[: _HASH_BYTES * indexed], np.uint64)
+        self.hash_rows = np.frombuffer(id_index[_HASH_BYTES * indexed :], np.uint32)
+        self.columns = columns
+        self.mapped_bytes = mapped_bytes
         self._vectors = vectors
+        self._documents = documents
         self._ids = documents.column("id")
         self._versions = documents.column("version").to_numpy()
         self._lengths = documents.column("length").to_numpy()
         self._texts = documents.column("text")
         self._payloads = documents.column("payload")
-        self._hashes = hashes
-        self._hash_rows = hash_rows
-        self._columns = columns
+        self._attached_at = attached_at
+        expires_at = documents.column("expires_at").to_numpy()
+        self._expires_at: Times | None = expires_at if np.isfinite(expires_at).any() else None
+        self.born_dead: RowMask | None = None
+        if self._ids.null_count:
+            self.born_dead = self._ids.is_null().to_numpy(zero_copy_only=False)
 
     @classmethod
-    def open(cls, fs: FileSystem, path: PurePath, checksum: int) -> "SealedSegment":
-        """Map the files and verify every checksum. Raises Corrupt, naming the file."""
-        raw = fs.read(path / DESCRIPTION) if fs.exists(path / DESCRIPTION) else b""
-        if crc32c(raw) != checksum:
-            raise Corrupt(str(path / DESCRIPTION), "its checksum does not fit")
-        description = orjson.loads(raw)
-        rows, dimension = description["rows"], description["dimension"]
+    def open(
+        cls, fs: FileSystem, path: PurePath, checksum: int, attached_at: int = 0
+    ) -> "SealedSegment":
+        """Map the files and verify every checksum.
+
+        With `attached_at` all rows have this version, instead of those that are stored. Raises
+        Corrupt, naming the file, and InvalidState for a segment that a later version wrote.
+        """
+        description = read_description(fs, path, checksum)
         mapped = {
-            name: _map_checked(fs, path / name, facts["size_bytes"], facts["crc32c"])
-            for name, facts in description["files"].items()
+            name: map_checked(fs, path / name, facts) for name, facts in description.files.items()
         }
-        with pa.ipc.open_file(pa.py_buffer(mapped["documents.arrow"])) as reader:
-            documents = reader.get_batch(0)
-        return cls(
-            np.frombuffer(mapped["vectors.f32"], np.float32).reshape(rows, dimension),
-            documents,
-            np.frombuffer(mapped["ids.idx"][: 8 * rows], np.uint64),
-            np.frombuffer(mapped["ids.idx"][8 * rows :], np.uint32),
-            decode_columns(mapped["columns.arrow"], rows),
-        )
+        rows, dimension = description.rows, description.dimension
+        try:
+            vectors = np.frombuffer(mapped[VECTORS], np.float32).reshape(rows, dimension)
+            documents = decode_documents(mapped[DOCUMENTS])
+            columns = decode_columns(mapped[COLUMNS], rows)
+            if documents.num_rows != rows:
+                raise ValueError(f"{documents.num_rows} documents for {rows} rows")
+        except (ValueError, KeyError, pa.ArrowException) as error:
+            raise Corrupt(str(path), f"its files make no sense: {error}") from error
+        mapped_bytes = sum(facts.size_bytes for facts in description.files.values())
+        return cls(vectors, documents, mapped[IDS], columns, attached_at, mapped_bytes)
 
     def __len__(self) -> int:
         return len(self._vectors)
@@ -168,23 +150,37 @@ class SealedSegment:
     def vectors(self) -> Vectors:
         return self._vectors
 
+    @property
+    def expires_at(self) -> Times | None:
+        return self._expires_at
+
+    def documents(self) -> pa.RecordBatch:
+        """All rows without their vectors, as `documents.SCHEMA` says."""
+        if not self._attached_at:
+            return self._documents
+        versions = pa.array(np.full(len(self), self._attached_at, np.int64))
+        position = self._documents.schema.get_field_index("version")
+        return self._documents.set_column(position, "version", versions)
+
     def id(self, row: int) -> str:
-        return str(self._ids[row].as_py())
+        """The id, "" for a row that carries no document."""
+        return self._ids[row].as_py() or ""
 
     def row(self, row: int) -> StoredRow:
         return StoredRow(
             self.id(row),
-            int(self._versions[row]),
+            self._attached_at or int(self._versions[row]),
             float(self._lengths[row]),
             self._texts[row].as_py(),
             self._payloads[row].as_py(),
+            NEVER if self._expires_at is None else float(self._expires_at[row]),
         )
 
     def find(self, document_id: str, rows: int) -> int:
         wanted = np.uint64(document_hash(document_id))
-        place = int(np.searchsorted(self._hashes, wanted))
-        while place < len(self._hashes) and self._hashes[place] == wanted:
-            row = int(self._hash_rows[place])
+        place = int(np.searchsorted(self.hashes, wanted))
+        while place < len(self.hashes) and self.hashes[place] == wanted:
+            row = int(self.hash_rows[place])
             if self.id(row) == document_id:
                 return row
             place += 1
@@ -193,25 +189,18 @@ class SealedSegment:
     def find_many(
         self, ids: Sequence[str], hashes: NDArray[np.uint64]
     ) -> Iterator[tuple[int, int]]:
-        places = np.searchsorted(self._hashes, hashes)
-        places[places == len(self._hashes)] = 0
-        for position in np.flatnonzero(self._hashes[places] == hashes).tolist():
+        if not len(self.hashes):
+            return
+        places = np.searchsorted(self.hashes, hashes)
+        places[places == len(self.hashes)] = 0
+        for position in np.flatnonzero(self.hashes[places] == hashes).tolist():
             row = self.find(ids[position], len(self))
             if row >= 0:
                 yield position, row
 
     def condition_mask(self, condition: Condition, rows: int) -> RowMask:
-        if self._columns.knows(condition.key):
-            return self._columns.mask(condition)
+        if self.columns.knows(condition.key):
+            return self.columns.mask(condition)
         filter = Filter((condition,))
         payloads = (self._payloads[row].as_py() for row in range(rows))
         return np.fromiter((passes(filter, flat_of(p)) for p in payloads), np.bool_, rows)
-
-
-def _map_checked(fs: FileSystem, path: PurePath, size_bytes: int, checksum: int) -> memoryview:
-    if not fs.exists(path):
-        raise Corrupt(str(path), "is missing")
-    data = fs.map(path)
-    if len(data) != size_bytes or crc32c(data) != checksum:
-        raise Corrupt(str(path), "its size or checksum does not fit")
-    return data

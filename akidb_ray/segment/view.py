@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from akidb_ray.domain.document import Vectors
+from akidb_ray.domain.document import NEVER, Times, Vectors
 from akidb_ray.domain.filter import Condition, Filter
 from akidb_ray.index.vector_index import VectorIndex
 from akidb_ray.segment.columns import RowMask
@@ -23,6 +23,7 @@ class StoredRow:
     length: float
     text: str | None
     payload: bytes | None
+    expires_at: float
 
 
 class Segment(Protocol):
@@ -31,6 +32,10 @@ class Segment(Protocol):
     @property
     def vectors(self) -> Vectors:
         """float32 (n, d), n at least the rows of any view made before the call."""
+
+    @property
+    def expires_at(self) -> Times | None:
+        """float64 (n,), seconds since 1970, n as above; None when no row ever expires."""
 
     def row(self, row: int) -> StoredRow: ...
 
@@ -52,6 +57,9 @@ class Segment(Protocol):
 class SegmentView:
     """The first `len(live)` rows of a segment, of which `live` (bool) says which are not
     deleted.
+
+    `expires_at` is float64 (rows,) in seconds since 1970, or None when no row ever expires;
+    `first_expiry` is the earliest of them.
     """
 
     segment: Segment
@@ -59,29 +67,53 @@ class SegmentView:
     live: RowMask
     live_count: int
     graph: VectorIndex | None = None
+    expires_at: Times | None = None
+    first_expiry: float = NEVER
 
     @property
     def rows(self) -> int:
         return len(self.live)
 
-    def find(self, document_id: str) -> int:
-        """The live row with this id, -1 when there is none."""
-        row = self.segment.find(document_id, self.rows)
-        return row if row >= 0 and self.live[row] else -1
+    def alive(self, now: float) -> RowMask:
+        """Live rows that have not expired: bool (rows,). May be `live` itself: do not write."""
+        if self.expires_at is None or now < self.first_expiry:
+            return self.live
+        return self.live & (self.expires_at > now)
 
-    def allowed(self, filters: Sequence[Filter]) -> RowMask:
-        """Live rows that pass all the filters: bool (rows,). May be `live` itself: do not write."""
+    def alive_count(self, now: float) -> int:
+        if self.expires_at is None or now < self.first_expiry:
+            return self.live_count
+        return int(np.count_nonzero(self.alive(now)))
+
+    def find(self, document_id: str, now: float) -> int:
+        """The row with this id that is live and has not expired, -1 when there is none."""
+        row = self.segment.find(document_id, self.rows)
+        if row < 0 or not self.live[row]:
+            return -1
+        return row if self.expires_at is None or self.expires_at[row] > now else -1
+
+    def allowed(self, filters: Sequence[Filter], now: float) -> RowMask:
+        """Rows alive at `now` that pass all the filters: bool (rows,). Do not write into it."""
         masks = [
             self.segment.condition_mask(condition, self.rows)
             for filter in filters
             for condition in filter.must
         ]
-        return reduce(np.logical_and, masks, self.live)
+        return reduce(np.logical_and, masks, self.alive(now))
 
 
-def view_of(
-    segment: Segment, live: NDArray[np.bool_], graph: VectorIndex | None = None
-) -> SegmentView:
+def view_of(segment: Segment, live: RowMask, graph: VectorIndex | None = None) -> SegmentView:
+    rows, expires_at = len(live), segment.expires_at
+    first = NEVER
+    if expires_at is not None:
+        expires_at = expires_at[:rows]
+        first = float(expires_at.min(initial=NEVER))
     return SegmentView(
-        segment, segment.vectors[: len(live)], live, int(np.count_nonzero(live)), graph
+        segment,
+        segment.vectors[:rows],
+        live,
+        int(np.count_nonzero(live)),
+        graph,
+        expires_at,
+        first,
     )

@@ -9,7 +9,8 @@ from akidb_ray.domain.errors import NotFound
 from akidb_ray.domain.filter import Filter
 from akidb_ray.domain.ids import check_document_id, slot_of
 from akidb_ray.domain.placement import ShardPlacement, group_by_shard
-from akidb_ray.domain.query import ShardCount, ShardDelete, ShardGet, ShardUpsert, ShardWrite
+from akidb_ray.domain.query import ShardCount, ShardGet
+from akidb_ray.domain.write import ShardDelete, ShardUpsert, ShardWrite
 from akidb_ray.service.collections import CollectionRef, Collections
 from akidb_ray.service.document_limits import DocumentLimits
 from akidb_ray.service.fan_out import (

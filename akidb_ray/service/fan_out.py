@@ -12,7 +12,7 @@ from akidb_ray.domain.directory import CollectionPlace
 from akidb_ray.domain.errors import AkiDBError, NotFound, Unavailable
 from akidb_ray.domain.ids import StoreId
 from akidb_ray.domain.placement import ShardKey, ShardPlacement
-from akidb_ray.domain.query import ShardUpsert, ShardWrite, WriteOutcome
+from akidb_ray.domain.write import ShardUpsert, ShardWrite, WriteOutcome
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")

@@ -8,16 +8,9 @@ from akidb_ray.domain.directory import CatalogSnapshot, CollectionPlace
 from akidb_ray.domain.document import StoredDocument
 from akidb_ray.domain.errors import AkiDBError
 from akidb_ray.domain.ids import CollectionId, DatabaseId, StoreId, TenantId
-from akidb_ray.domain.query import (
-    Hit,
-    ShardCount,
-    ShardGet,
-    ShardSearch,
-    ShardStatus,
-    ShardWrite,
-    WriteOutcome,
-)
+from akidb_ray.domain.query import Hit, ShardCount, ShardGet, ShardSearch, ShardStatus
 from akidb_ray.domain.tenancy import Database, Tenant, TenantQuota
+from akidb_ray.domain.write import ShardWrite, WriteOutcome
 from akidb_ray.embedding.embedder import Embedded, TextKind
 
 

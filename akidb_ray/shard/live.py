@@ -4,20 +4,24 @@ Masks are copied on write: one that a view holds is never changed. Only the writ
 its lock; `View`s are what readers get.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from akidb_ray.domain.collection import Metric
-from akidb_ray.index.vector_index import VectorIndex
+from akidb_ray.index.hnsw import HnswGraph
+from akidb_ray.segment.columns import RowMask
 from akidb_ray.segment.growing import GrowingSegment
+from akidb_ray.segment.membership import rows_with_ids_of
 from akidb_ray.segment.rows import hashes_of
 from akidb_ray.segment.sealed import SealedSegment
 from akidb_ray.segment.view import SegmentView, view_of
-from akidb_ray.shard.operations import Operation, UpsertRows
+from akidb_ray.shard.operations import AttachSegments, Operation, UpsertRows
 from akidb_ray.shard.view import View
 from akidb_ray.storage.manifest import SegmentEntry
+
+Opener = Callable[[SegmentEntry], "LiveSegment"]
 
 
 class LiveSegment:
@@ -28,48 +32,66 @@ class LiveSegment:
     file.
     """
 
-    def __init__(self, segment: GrowingSegment | SealedSegment, live: NDArray[np.bool_]) -> None:
+    def __init__(self, segment: GrowingSegment | SealedSegment, live: RowMask) -> None:
         self.segment = segment
         self.live = live
-        self.graph: VectorIndex | None = None
+        self.graph: HnswGraph | None = None
         self.entry: SegmentEntry | None = None
         self.frozen_at: int | None = None
         self.dirty = False
         self._view: SegmentView | None = None
+
+    @classmethod
+    def sealed(cls, segment: SealedSegment, entry: SegmentEntry) -> "LiveSegment":
+        """All rows that were alive when the segment was written."""
+        dead = segment.born_dead
+        live = cls(segment, np.ones(len(segment), np.bool_) if dead is None else ~dead)
+        live.entry = entry
+        return live
+
+    @property
+    def attached_at(self) -> int:
+        return 0 if self.entry is None else self.entry.attached_at
 
     def view(self) -> SegmentView:
         if self._view is None:
             self._view = view_of(self.segment, self.live, self.graph)
         return self._view
 
-    def kill(self, rows: Sequence[int]) -> int:
-        """Mark rows as deleted; return how many were live."""
+    def kill(self, rows: Sequence[int], now: float) -> int:
+        """Mark rows as deleted; return how many of them were live and not expired."""
         dying = [row for row in rows if self.live[row]]
-        if dying:
-            if self._view is not None:
-                self.live = self.live.copy()
-                self._view = None
-            self.live[dying] = False
-            self.dirty = True
-        return len(dying)
+        if not dying:
+            return 0
+        if self._view is not None:
+            self.live = self.live.copy()
+            self._view = None
+        self.live[dying] = False
+        self.dirty = True
+        expires_at = self.segment.expires_at
+        return len(dying) if expires_at is None else int((expires_at[dying] > now).sum())
 
     def grow(self, rows: int) -> None:
         self.live = np.concatenate([self.live, np.ones(rows, np.bool_)])
         self._view = None
 
-    def set_graph(self, graph: VectorIndex) -> None:
+    def set_graph(self, graph: HnswGraph) -> None:
         self.graph = graph
         self._view = None
 
 
 class LiveShard:
-    """All segments of a replica, oldest first; the last one is growing."""
+    """All segments of a replica; the last one is growing. `applied_to` is the last write in it."""
 
-    def __init__(self, dimension: int, metric: Metric) -> None:
+    def __init__(
+        self, dimension: int, metric: Metric, open_segment: Opener, applied_to: int
+    ) -> None:
         self.dimension = dimension
         self.metric = metric
+        self.applied_to = applied_to
         self.sealed: list[LiveSegment] = []
         self.frozen: list[LiveSegment] = []
+        self._open_segment = open_segment
         self.growing = self._new_growing()
 
     def _new_growing(self) -> LiveSegment:
@@ -79,39 +101,66 @@ class LiveShard:
     def segments(self) -> list[LiveSegment]:
         return [*self.sealed, *self.frozen, self.growing]
 
-    def view(self, sequence: int) -> View:
+    def view(self, sequence: int, now: float) -> View:
         views = tuple(live.view() for live in self.segments if len(live.live))
-        return View(views, sequence, self.dimension, self.metric)
+        return View(views, sequence, self.dimension, self.metric, now)
 
-    def apply(self, operation: Operation, sequence: int) -> int:
-        """Carry out a logged operation; return how many documents it wrote or removed."""
+    def apply(self, operation: Operation, sequence: int, now: float) -> int:
+        """Carry out a logged operation; return how many documents it wrote or removed.
+
+        `now` is when it was logged: what had expired by then was not there to be removed.
+        """
+        self.applied_to = sequence
         if isinstance(operation, UpsertRows):
-            self._kill(operation.rows.ids)
-            self._append(operation, sequence)
+            self._kill(operation.rows.ids, sequence, now)
+            growing = self.growing.segment
+            assert isinstance(growing, GrowingSegment)
+            growing.append(operation.rows, sequence)
+            self.growing.grow(len(operation.rows))
             return len(operation.rows)
-        return self._kill(operation.ids)
+        if isinstance(operation, AttachSegments):
+            return sum(self._attach(entry, sequence, now) for entry in operation.entries)
+        return self._kill(operation.ids, sequence, now)
 
-    def _kill(self, ids: Sequence[str]) -> int:
+    def _kill(self, ids: Sequence[str], sequence: int, now: float) -> int:
         hashes = hashes_of(ids)
         return sum(
-            live.kill([row for _, row in live.segment.find_many(ids, hashes)])
+            live.kill([row for _, row in live.segment.find_many(ids, hashes)], now)
             for live in self.segments
+            # While the log is replayed, segments may be here that were attached later on.
+            if live.attached_at < sequence
         )
 
-    def _append(self, operation: UpsertRows, sequence: int) -> None:
-        segment = self.growing.segment
-        assert isinstance(segment, GrowingSegment)
-        segment.append(operation.rows, sequence)
-        self.growing.grow(len(operation.rows))
+    def _attach(self, entry: SegmentEntry, sequence: int, now: float) -> int:
+        """Take in a segment. Replayed, it may be here already, with rows that died later on."""
+        known = [live for live in self.sealed if live.entry and live.entry.segment == entry.segment]
+        entry = replace(entry, attached_at=sequence)
+        attached = known[0] if known else self._open_segment(entry)
+        assert isinstance(attached.segment, SealedSegment)
+        for live in self.segments:
+            if live is not attached and live.attached_at <= sequence:
+                rows = rows_with_ids_of(live.segment, attached.segment)
+                live.kill(rows.tolist(), now)
+        if not known:
+            self.sealed.append(attached)
+        return int(np.count_nonzero(attached.live))
 
     @property
-    def growing_bytes(self) -> int:
+    def growing_segment(self) -> GrowingSegment:
         segment = self.growing.segment
         assert isinstance(segment, GrowingSegment)
-        return segment.size_bytes
+        return segment
 
-    def freeze(self, sequence: int) -> None:
+    @property
+    def memory_bytes(self) -> int:
+        """What is held in memory apart from mapped files: growing rows, graphs, masks."""
+        unsealed = [live.segment for live in (*self.frozen, self.growing)]
+        rows = sum(s.size_bytes for s in unsealed if isinstance(s, GrowingSegment))
+        graphs = sum(live.graph.memory_bytes for live in self.sealed if live.graph is not None)
+        return rows + graphs + sum(live.live.nbytes for live in self.sealed)
+
+    def freeze(self) -> None:
         """Let the growing segment take no more rows, and start a new one."""
-        self.growing.frozen_at = sequence
+        self.growing.frozen_at = self.applied_to
         self.frozen.append(self.growing)
         self.growing = self._new_growing()

@@ -2,28 +2,36 @@
 
 Opening reads the live manifest, maps the segments it names, marks their dead rows, and replays the
 log from the checkpoint on. Replaying a record again changes nothing, so a crash in the middle of
-opening is harmless. Files that no manifest names are what an interrupted change left behind, and
-are removed.
+opening is harmless. Files that neither the manifest nor the log names are what an interrupted
+change left behind, and are removed.
 """
 
 import logging
-import time
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from akidb_ray.domain.collection import CollectionSpec, Metric
+from akidb_ray.domain.collection import CollectionSpec, IndexKind, Metric
 from akidb_ray.domain.errors import Corrupt, NotFound
+from akidb_ray.index.graph_files import load_graph
 from akidb_ray.index.hnsw import HnswGraph
 from akidb_ray.segment.sealed import SealedSegment
+from akidb_ray.shard.checkpoint import (
+    INDEXES,
+    KEYS,
+    SEGMENTS,
+    TOMBSTONES,
+    Checkpoints,
+    entry_of,
+    files_named,
+)
+from akidb_ray.shard.idempotency import Answers
 from akidb_ray.shard.live import LiveSegment, LiveShard
-from akidb_ray.shard.maintenance import GRAPH, INDEXES, SEGMENTS
-from akidb_ray.shard.operations import decode_operation
+from akidb_ray.shard.operations import decode_group
 from akidb_ray.shard.policy import ShardPolicy
-from akidb_ray.shard.replica import TOMBSTONES, Replica
+from akidb_ray.shard.replica import Replica, Surroundings
 from akidb_ray.storage.checksum import crc32c
 from akidb_ray.storage.filesystem import FileSystem
 from akidb_ray.storage.manifest import (
@@ -33,8 +41,9 @@ from akidb_ray.storage.manifest import (
     read_manifest,
     write_manifest,
 )
-from akidb_ray.storage.wal import DIRECTORY as WAL
-from akidb_ray.storage.wal import Wal, WalReader
+from akidb_ray.storage.wal import Retention, Wal
+from akidb_ray.storage.wal_format import DIRECTORY as WAL
+from akidb_ray.storage.wal_reader import WalReader, wal_files
 
 LOCK = PurePosixPath("LOCK")
 _log = logging.getLogger(__name__)
@@ -55,10 +64,7 @@ def create_replica(
 
 
 def open_replica(
-    fs: FileSystem,
-    policy: ShardPolicy,
-    clock: Callable[[], float] = time.time,
-    on_frozen: Callable[[], None] = lambda: None,
+    fs: FileSystem, policy: ShardPolicy, around: Surroundings | None = None
 ) -> Replica:
     """Open a replica for reading and writing; it holds everything that was ever acknowledged.
 
@@ -66,26 +72,77 @@ def open_replica(
     """
     if not _is_there(fs):
         raise NotFound("replica", getattr(fs, "root", ""))
+    around = around or Surroundings()
     lock = fs.lock(LOCK, policy.lock_wait_s)
     try:
         # A killed process may have swapped the manifest and not made that durable.
         fs.sync_directory(PurePosixPath())
-        manifest = read_manifest(fs)
-        spec = manifest.collection["spec"]
-        live = LiveShard(spec["dimension"], Metric(spec["metric"]))
-        live.sealed = [_open_segment(fs, entry, live) for entry in manifest.segments]
-        reader = WalReader(fs, manifest.checkpoint, manifest.wal_end or 0)
-        for record in reader.records():
-            live.apply(decode_operation(record), record.sequence)
-            if len(live.growing.live) >= policy.seal_rows:
-                live.freeze(record.sequence)
-        known_end = max(manifest.checkpoint, manifest.wal_end or 0)
-        wal = Wal(fs, reader.last_sequence, manifest.epoch, known_end)
-        _remove_rubbish(fs, manifest)
-        return Replica(fs, policy, manifest, live, wal, lock, clock, on_frozen)
+        return _open_locked(fs, policy, around, read_manifest(fs), lock)
     except BaseException:
         lock.release()
         raise
+
+
+def _open_locked(
+    fs: FileSystem, policy: ShardPolicy, around: Surroundings, manifest: Manifest, lock: Any
+) -> Replica:
+    spec = spec_of(manifest)
+    answers = Answers(policy.idempotency_s, policy.max_idempotency_keys)
+    _load_keys(fs, manifest, answers)
+
+    def open_segment(entry: SegmentEntry) -> LiveSegment:
+        return _open_segment(fs, entry)
+
+    live = LiveShard(spec.dimension, spec.metric, open_segment, manifest.checkpoint)
+    live.sealed = [open_segment(entry) for entry in manifest.segments]
+    reader = WalReader(fs, manifest.checkpoint, manifest.wal_end or 0)
+    replay(reader, live, answers, policy)
+    known_end = max(manifest.checkpoint, manifest.wal_end or 0)
+    wal = Wal(fs, reader.last_sequence, manifest.epoch, known_end, around.clock)
+    _remove_rubbish(fs, manifest, live)
+    retention = Retention(float(spec.wal_retention_seconds), policy.wal_retention_bytes)
+    checkpoints = Checkpoints(fs, manifest, retention)
+    return Replica(fs, policy, checkpoints, spec, live, wal, answers, lock, around)
+
+
+def replay(reader: WalReader, live: LiveShard, answers: Answers, policy: ShardPolicy) -> None:
+    """Apply every write of the log above the checkpoint. Raises Corrupt."""
+    for group in reader.groups():
+        operations, answer = decode_group(group)
+        for operation in operations:
+            live.apply(operation, group.sequence, group.written_at)
+        if answer is not None:
+            answers.keep(answer, group.sequence, group.written_at)
+        if len(live.growing.live) >= policy.seal_rows:
+            live.freeze()
+
+
+def spec_of(manifest: Manifest) -> CollectionSpec:
+    """The settings of the collection. Raises Corrupt."""
+    raw = dict(manifest.collection.get("spec", {}))
+    try:
+        raw["metric"] = Metric(raw["metric"])
+        raw["index_kind"] = IndexKind(raw["index_kind"])
+        return CollectionSpec(**raw)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Corrupt(str(CURRENT), f"its collection's settings make no sense: {error}") from error
+
+
+def memory_to_open(fs: FileSystem) -> int:
+    """About how many bytes of memory an opened replica takes: its graphs, and what is replayed."""
+    if not _is_there(fs):
+        return 0
+    manifest = read_manifest(fs)
+    graphs = [INDEXES / entry.graph for entry in manifest.segments if entry.graph]
+    files = [folder / name for folder in graphs for name in fs.list(folder)]
+    logs = wal_files(fs)
+    # A file is not replayed when the next one starts at the checkpoint, or before it.
+    replayed = [
+        path
+        for number, (_, path) in enumerate(logs)
+        if number + 1 == len(logs) or logs[number + 1][0] > manifest.checkpoint + 1
+    ]
+    return sum(map(fs.size_bytes, files)) + 2 * sum(map(fs.size_bytes, replayed))
 
 
 def _is_there(fs: FileSystem) -> bool:
@@ -97,55 +154,57 @@ def _is_there(fs: FileSystem) -> bool:
     return False
 
 
-def _open_segment(fs: FileSystem, entry: SegmentEntry, shard: LiveShard) -> LiveSegment:
-    segment = SealedSegment.open(fs, SEGMENTS / entry.segment, entry.checksum)
-    alive = np.ones(entry.rows, np.bool_)
+def _load_keys(fs: FileSystem, manifest: Manifest, answers: Answers) -> None:
+    if manifest.keys is not None:
+        path = KEYS / manifest.keys
+        answers.load(read_checked(fs, path, manifest.keys_checksum), str(path))
+
+
+def read_checked(fs: FileSystem, path: PurePosixPath, checksum: int) -> bytes:
+    """Raises Corrupt."""
+    raw = fs.read(path) if fs.exists(path) else b""
+    if crc32c(raw) != checksum:
+        raise Corrupt(str(path), "is missing or its checksum does not fit")
+    return raw
+
+
+def _open_segment(fs: FileSystem, entry: SegmentEntry) -> LiveSegment:
+    path = SEGMENTS / entry.segment
+    segment = SealedSegment.open(fs, path, entry.checksum, entry.attached_at)
+    live = LiveSegment.sealed(segment, entry)
     if entry.tombstones is not None:
-        alive[_read_tombstones(fs, entry)] = False
-    live = LiveSegment(segment, alive)
-    live.entry = entry
+        path = TOMBSTONES / entry.tombstones
+        raw = read_checked(fs, path, entry.tombstones_checksum)
+        live.live[np.frombuffer(raw, np.uint32)] = False
     if entry.graph is not None:
-        live.graph = _load_graph(fs, entry, shard)
+        live.graph = _load_graph(fs, entry)
         if live.graph is None:
             live.entry = replace(entry, graph=None, graph_checksum=0)
     return live
 
 
-def _read_tombstones(fs: FileSystem, entry: SegmentEntry) -> Any:
-    path = TOMBSTONES / str(entry.tombstones)
-    raw = fs.read(path) if fs.exists(path) else b""
-    if crc32c(raw) != entry.tombstones_checksum:
-        raise Corrupt(str(path), "is missing or its checksum does not fit")
-    return np.frombuffer(raw, np.uint32)
-
-
-def _load_graph(fs: FileSystem, entry: SegmentEntry, shard: LiveShard) -> HnswGraph | None:
-    """The graph, or None when its file is damaged: it can be built again from the vectors."""
-    path = INDEXES / str(entry.graph) / GRAPH
-    if not fs.exists(path) or crc32c(fs.map(path)) != entry.graph_checksum:
-        _log.warning("%s is damaged and will be built again", path)
-        return None
+def _load_graph(fs: FileSystem, entry: SegmentEntry) -> HnswGraph | None:
+    """The graph, or None when its files are damaged: it is built again from the vectors."""
+    path = INDEXES / str(entry.graph)
     try:
-        return HnswGraph.load(shard.metric, shard.dimension, fs.library_path(path))
+        return load_graph(fs, path, entry.graph_checksum)
     except Corrupt:
-        _log.exception("%s cannot be loaded and will be built again", path)
+        _log.exception("%s is damaged and will be built again", path)
         return None
 
 
-def _remove_rubbish(fs: FileSystem, manifest: Manifest) -> None:
-    kept: dict[PurePosixPath, set[str | None]] = {
-        SEGMENTS: {entry.segment for entry in manifest.segments},
-        INDEXES: {entry.graph for entry in manifest.segments},
-        TOMBSTONES: {entry.tombstones for entry in manifest.segments},
-    }
-    for folder, names in kept.items():
+def _remove_rubbish(fs: FileSystem, manifest: Manifest, live: LiveShard) -> None:
+    entries = tuple(entry_of(segment) for segment in live.sealed)
+    kept = files_named(manifest) | files_named(replace(manifest, segments=entries))
+    for folder in (SEGMENTS, INDEXES, TOMBSTONES, KEYS):
         for name in fs.list(folder):
-            if name not in names:
-                _log.info("removing %s of an interrupted change", folder / name)
-                if folder is TOMBSTONES:
-                    fs.remove(folder / name)
+            path = folder / name
+            if path not in kept:
+                _log.info("removing %s of an interrupted change", path)
+                if folder in (SEGMENTS, INDEXES):
+                    fs.remove_tree(path)
                 else:
-                    fs.remove_tree(folder / name)
+                    fs.remove(path)
     for name in fs.list(WAL):
-        if not name.endswith(".wal"):
+        if name.endswith(".scratch"):
             fs.remove(WAL / name)

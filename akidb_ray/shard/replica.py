@@ -1,55 +1,75 @@
 """A replica of a shard: the one place that orders, logs and applies its writes.
 
-How a write goes: writers queue up; the one that gets the commit lock takes the whole queue,
-resolves and logs each write, makes all of them durable with one fsync, applies them, and publishes
-one new view. So writers that arrive while an fsync runs share the next one, a reader never sees
-what is not durable, and nothing is acknowledged before it is on disk.
+How a write goes: writers queue up; the one that gets the commit lock takes the whole queue; each
+write is resolved against all before it, logged and applied; one fsync makes all of them durable,
+and then one new view is published. So writers that arrive while an fsync runs share the next one, a
+reader never sees what is not durable, and nothing is acknowledged before it is on disk. Writes that
+ask for no more than `buffered` wait for no fsync and are seen at once; maintenance syncs them soon.
 
-After a failed fsync or checkpoint the replica refuses writes until it is opened again from disk.
+After a failed fsync or checkpoint the replica refuses writes until it is opened again from disk:
+then memory may be ahead of the disk, and nobody knows by how much.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
-import numpy as np
-
-from akidb_ray.domain.collection import IndexKind, Metric
-from akidb_ray.domain.document import check_vectors
-from akidb_ray.domain.errors import AkiDBError, Internal, StorageFailed
-from akidb_ray.domain.query import ShardDelete, ShardStatus, ShardUpsert, ShardWrite, WriteOutcome
-from akidb_ray.segment.rows import rows_of
-from akidb_ray.segment.sealed import SealedSegment
-from akidb_ray.shard.admission import check_room, check_visible
+from akidb_ray.domain.collection import CollectionSpec, IndexKind, Metric
+from akidb_ray.domain.errors import AkiDBError, Internal, StorageFailed, StorageFull, Unavailable
+from akidb_ray.domain.write import Durability, ShardWrite, WriteOutcome
+from akidb_ray.index.building import GraphBuilder, ThreadGraphBuilder
+from akidb_ray.shard.checkpoint import Checkpoints
+from akidb_ray.shard.idempotency import Answers, Request
 from akidb_ray.shard.live import LiveSegment, LiveShard
-from akidb_ray.shard.operations import DeleteIds, Operation, UpsertRows, encode_operation
+from akidb_ray.shard.operations import Operation, UpsertRows, encode_operation
 from akidb_ray.shard.policy import ShardPolicy
+from akidb_ray.shard.pressure import check_room, write_delay_s
+from akidb_ray.shard.resolving import Prepared, Resolved, prepare, resolve
 from akidb_ray.shard.view import View
-from akidb_ray.storage.checksum import crc32c
 from akidb_ray.storage.filesystem import FileLock, FileSystem
-from akidb_ray.storage.manifest import Manifest, SegmentEntry, write_manifest
-from akidb_ray.storage.wal import RecordKind, Retention, Wal
+from akidb_ray.storage.manifest import Manifest
+from akidb_ray.storage.wal import Wal
 
-TOMBSTONES = PurePosixPath("tombstones")
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a replica needs from outside. `clock` gives seconds since 1970.
+
+    `admit` raises Exhausted when so many bytes more do not fit the host's memory, and `reserve`
+    holds room for a while; `on_work` is called when there is something to seal; `builder` builds
+    graphs, until `stopping`.
+    """
+
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    admit: Callable[[int], None] = lambda size_bytes: None
+    reserve: Callable[[int], AbstractContextManager[None]] = lambda size_bytes: nullcontext()
+    on_work: Callable[[], None] = lambda: None
+    builder: GraphBuilder = field(default_factory=ThreadGraphBuilder)
+    stopping: Callable[[], bool] = lambda: False
 
 
 @dataclass(eq=False)
 class _Pending:
     """A write on its way through the commit."""
 
-    write: ShardWrite
-    encoded: tuple[Operation, RecordKind, bytes] | None
+    prepared: Prepared
     outcome: WriteOutcome | None = None
     error: BaseException | None = None
-    sequence: int = 0
 
     @property
     def done(self) -> bool:
         return self.outcome is not None or self.error is not None
+
+    @property
+    def needs_sync(self) -> bool:
+        options = self.prepared.write.options
+        return self.outcome is not None and options.durability is Durability.FSYNC
 
     def result(self) -> WriteOutcome:
         if self.error is not None:
@@ -60,46 +80,74 @@ class _Pending:
 
 @dataclass(eq=False)
 class Replica:
-    """Made by `recovery.open_replica`; all methods may be called from any thread."""
+    """Made by `recovery.open_replica`; all methods may be called from any thread.
+
+    `commit_lock` guards everything that a write or a swap of segments changes. `flush_lock` and
+    `merge_lock` are held by the one thread that seals and the one that merges or builds.
+    """
 
     fs: FileSystem
     policy: ShardPolicy
-    manifest: Manifest
+    checkpoints: Checkpoints
+    spec: CollectionSpec
     live: LiveShard
     wal: Wal
+    answers: Answers
     lock: FileLock
-    clock: Callable[[], float] = time.time
-    on_frozen: Callable[[], None] = lambda: None
+    around: Surroundings = field(default_factory=Surroundings)
     failed: bool = False
+    commit_lock: threading.RLock = field(default_factory=threading.RLock)
+    flush_lock: threading.Lock = field(default_factory=threading.Lock)
+    merge_lock: threading.Lock = field(default_factory=threading.Lock)
+    last_write_at: float = 0.0
     _queue: list[_Pending] = field(default_factory=list)
     _queue_lock: threading.Lock = field(default_factory=threading.Lock)
-    commit_lock: threading.RLock = field(default_factory=threading.RLock)
-    maintenance_lock: threading.Lock = field(default_factory=threading.Lock)
-    _last_write_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self._last_write_at = self.clock()
-        self._view = self.live.view(self.wal.last_sequence)
+        self.last_write_at = self.around.clock()
+        self._view = self.live.view(self.wal.last_sequence, self.last_write_at)
 
     @property
     def dimension(self) -> int:
-        return self.live.dimension
+        return self.spec.dimension
 
     @property
     def metric(self) -> Metric:
-        return self.live.metric
+        return self.spec.metric
 
-    def view(self) -> View:
-        """The newest snapshot: every acknowledged write, nothing that is not durable."""
-        return self._view
+    @property
+    def has_graphs(self) -> bool:
+        return self.spec.index_kind is not IndexKind.FLAT
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.checkpoints.manifest
+
+    def view(self, min_version: int = 0) -> View:
+        """The newest snapshot, at the present time: every acknowledged write is in it.
+
+        Raises Unavailable when the shard has not got to `min_version`.
+        """
+        view = self._view
+        if view.sequence < min_version:
+            raise Unavailable(
+                f"this shard is at version {view.sequence}, {min_version} was asked",
+                version=view.sequence,
+            )
+        return view.at(self.around.clock())
 
     def write(self, write: ShardWrite) -> WriteOutcome:
-        """Carry out a write; when this returns it is on disk and in `view`.
+        """Carry out a write. When this returns it is in `view`, and on disk if it asked for that.
 
-        Raises InvalidArgument, Forbidden, TooLarge, StorageFull (nothing of it was kept), and
-        StorageFailed (it may be kept or not; the replica must be opened again).
+        Raises InvalidArgument, Forbidden, PreconditionFailed, TooLarge, Exhausted, StorageFull
+        (nothing of it was kept), and StorageFailed (it may be kept or not; the replica must be
+        opened again).
         """
-        pending = _Pending(write, self._encode_early(write))
+        prepared = prepare(write, self.dimension, self.metric)
+        if prepared.size_bytes:
+            self._slow_down()
+            self.around.admit(prepared.size_bytes)
+        pending = _Pending(prepared)
         with self._queue_lock:
             self._queue.append(pending)
         with self.commit_lock:
@@ -109,21 +157,22 @@ class Replica:
                 self._commit(batch)
         return pending.result()
 
-    def _encode_early(self, write: ShardWrite) -> tuple[Operation, RecordKind, bytes] | None:
-        """Encode outside the lock what does not depend on what is stored."""
-        operation: Operation
-        if isinstance(write, ShardUpsert):
-            check_vectors(write.documents.vectors, self.dimension, self.metric)
-            operation = UpsertRows(rows_of(write.documents, self.metric))
-        elif write.ids is not None and not write.visible.visible.must:
-            operation = DeleteIds(list(dict.fromkeys(write.ids)))
-        else:
-            return None
-        return operation, *encode_operation(operation)
+    def _slow_down(self) -> None:
+        delay_s = write_delay_s(self.unindexed_rows, self.policy)
+        if delay_s:
+            self.around.sleep(delay_s)
+
+    @property
+    def unindexed_rows(self) -> int:
+        """Live rows that wait for a graph; none do in a collection that has no graphs."""
+        return self._view.unindexed_rows if self.has_graphs else 0
 
     def _commit(self, batch: Sequence[_Pending]) -> None:
         try:
-            self._log_and_apply(batch)
+            now = self._write_time()
+            for pending in batch:
+                self._log_and_apply(pending, now)
+            self._make_visible(batch, now)
         finally:
             for pending in batch:
                 if not pending.done:
@@ -131,80 +180,115 @@ class Replica:
                     self.failed = True
                     pending.error = StorageFailed("the write was interrupted")
 
-    def _log_and_apply(self, batch: Sequence[_Pending]) -> None:
-        logged: list[tuple[_Pending, Operation]] = []
-        for pending in batch:
-            try:
-                if pending.encoded is None or pending.write.visible.visible.must:
-                    # This one depends on what is stored, so what came before must be applied first.
-                    self._sync_and_apply(logged)
-                    logged = []
-                operation, kind, body = pending.encoded or self._resolve(pending.write)
-                self._check_usable()
-                if isinstance(pending.write, ShardUpsert):
-                    check_visible(pending.write, self._view)
-                    check_room(self.fs, self.policy)
-                pending.sequence = self.wal.append(kind, [body])
-                logged.append((pending, operation))
-            except Exception as error:
-                pending.error = _ours(error)
-                self.failed = self.failed or isinstance(error, StorageFailed)
-        self._sync_and_apply(logged)
+    def _write_time(self) -> float:
+        """The present time, as the log keeps it: in whole microseconds."""
+        return round(self.around.clock(), 6)
 
-    def _check_usable(self) -> None:
-        if self.failed:
-            raise StorageFailed("this shard had a disk error and is being opened again")
-
-    def _resolve(self, write: ShardWrite) -> tuple[Operation, RecordKind, bytes]:
-        """Turn a delete by filter into the ids that it means now."""
-        assert isinstance(write, ShardDelete)
-        if write.ids is None:
-            ids = list(self._view.matching_ids(write.filter, write.visible))
-        else:
-            wanted = list(dict.fromkeys(write.ids))
-            ids = [found.id for found in self._view.get(wanted, write.visible, False)]
-        operation = DeleteIds(ids)
-        return operation, *encode_operation(operation)
-
-    def _sync_and_apply(self, logged: Sequence[tuple[_Pending, Operation]]) -> None:
-        if not logged:
-            return
+    def _log_and_apply(self, pending: _Pending, now: float) -> None:
+        prepared = pending.prepared
         try:
-            self.wal.sync()
-            for pending, operation in logged:
-                affected = self.live.apply(operation, pending.sequence)
-                pending.outcome = WriteOutcome(pending.sequence, affected)
+            self.check_usable()
+            if prepared.request is not None:
+                pending.outcome = self.answers.find(prepared.request, now)
+                if pending.outcome is not None:
+                    return
+            resolved = self._resolve(prepared, now)
+            pending.outcome = self._log(resolved, prepared.request, now)
+        except Exception as error:
+            pending.error = _ours(error)
+            self.failed = self.failed or isinstance(error, StorageFailed)
+
+    def _resolve(self, prepared: Prepared, now: float) -> Resolved:
+        if prepared.resolved is not None:
+            resolved = prepared.resolved
+        else:
+            resolved = resolve(prepared, self.live.view(self.wal.last_sequence, now))
+            if prepared.rows is None and resolved.size_bytes:
+                self.around.admit(resolved.size_bytes)
+        if isinstance(resolved.operation, UpsertRows):
+            check_room(self.fs, self.policy)
+        return resolved
+
+    def _log(self, resolved: Resolved, request: Request | None, now: float) -> WriteOutcome:
+        if resolved.affected == 0 and request is None:
+            return WriteOutcome(self.wal.last_sequence, 0, resolved.skipped)
+        answer = None
+        if request is not None:
+            assert resolved.affected is not None
+            answer = request.answer(resolved.affected, resolved.skipped)
+        sequence = self.wal.append(
+            resolved.encoded.kind, resolved.encoded.bodies(answer), written_at=now
+        )
+        try:
+            affected = self.live.apply(resolved.operation, sequence, now)
+        except Exception:
+            # Memory is not what the log says any more.
+            self.failed = True
+            raise
+        if answer is not None:
+            self.answers.keep(answer, sequence, now)
+        affected = affected if resolved.affected is None else resolved.affected
+        return WriteOutcome(sequence, affected, resolved.skipped)
+
+    def commit_now(self, operation: Operation) -> WriteOutcome:
+        """Log and apply an operation that was resolved already, and checkpoint past it soon."""
+        encoded = encode_operation(operation)
+        with self.commit_lock:
+            self.check_usable()
+            try:
+                outcome = self._log(Resolved(operation, encoded, None), None, self._write_time())
+                self.wal.sync()
+            except StorageFull:
+                raise
+            except BaseException:
+                self.failed = True
+                raise
+            self.publish()
+            self.freeze()
+            return outcome
+
+    def check_usable(self) -> None:
+        """Raise StorageFailed when the replica was closed or its memory may differ from disk."""
+        if self.failed:
+            raise StorageFailed("this shard was closed or had a disk error; it is opened again")
+
+    def _make_visible(self, batch: Sequence[_Pending], now: float) -> None:
+        """Sync what has to be, show it to readers, and seal when it is time."""
+        try:
+            if self.failed:
+                raise StorageFailed("a write beside this one failed; the shard is opened again")
+            if any(pending.needs_sync for pending in batch):
+                self.wal.sync()
             self.publish()
         except Exception as error:
             self.failed = True
-            for pending, _ in logged:
-                pending.outcome, pending.error = None, _ours(error)
+            for pending in batch:
+                if pending.error is None:
+                    pending.outcome, pending.error = None, _ours(error)
             return
-        self._last_write_at = self.clock()
-        self.freeze_if_full()
-
-    def publish(self) -> None:
-        self._view = self.live.view(self.wal.last_sequence)
-
-    def freeze_if_full(self) -> None:
-        """Under the commit lock: freeze the growing segment when it has reached its limits."""
-        rows = len(self.live.growing.live)
-        full = rows >= self.policy.seal_rows or self.live.growing_bytes >= self.policy.seal_bytes
-        if full:
+        self.last_write_at = now
+        growing = self.live.growing_segment
+        if len(growing) >= self.policy.seal_rows or growing.size_bytes >= self.policy.seal_bytes:
             self.freeze()
 
-    def freeze_if_idle(self) -> None:
-        """Freeze a growing segment that is worth a graph and has not changed for a while."""
+    def publish(self) -> None:
+        """Under the commit lock: show readers what is there now."""
+        self._view = self.live.view(self.wal.last_sequence, self.around.clock())
+
+    def sync(self) -> None:
+        """Make buffered writes durable."""
         with self.commit_lock:
-            live_rows = int(np.count_nonzero(self.live.growing.live))
-            idle_s = self.clock() - self._last_write_at
-            if live_rows >= self.policy.index_min_rows and idle_s >= self.policy.seal_idle_s:
-                self.freeze()
+            self.check_usable()
+            try:
+                self.wal.sync()
+            except BaseException:
+                self.failed = True
+                raise
 
     def freeze(self) -> None:
         """Let the growing segment take no more rows; maintenance writes it to disk."""
         with self.commit_lock:
-            if self.failed or not len(self.live.growing.live):
+            if self.failed:
                 return
             try:
                 self.wal.rotate()
@@ -213,77 +297,31 @@ class Replica:
                 self.failed = True
                 _log.exception("the log of %s cannot go on", self.manifest.collection)
                 return
-            self.live.freeze(self.wal.last_sequence)
+            self.live.freeze()
             self.publish()
-        self.on_frozen()
+        self.around.on_work()
 
-    def checkpoint(self, sealed: list[LiveSegment], sequence: int) -> None:
-        """Under the commit lock: make `sealed` the segments on disk, holding all up to `sequence`.
+    def checkpoint(self, sealed: Sequence[LiveSegment], sequence: int) -> None:
+        """Under the commit lock: make `sealed` the segments, on disk and for readers.
 
-        Tombstones are written first, then the manifest is swapped, then old files of the log may
-        go. Raises StorageFailed when the replica was closed meanwhile: the folder may be another's.
+        Raises StorageFull (nothing changed), StorageFailed (the replica must be opened again).
         """
-        if self.failed:
-            raise StorageFailed("this replica was closed, or had a disk error")
+        self.check_usable()
+        now = self.around.clock()
         try:
-            for live in sealed:
-                if live.dirty:
-                    self._write_tombstones(live)
-            entries = tuple(_entry(live) for live in sealed)
-            manifest = self.manifest.next(checkpoint=sequence, segments=entries, wal_end=None)
-            write_manifest(self.fs, manifest)
+            self.checkpoints.swap(sealed, sequence, self.wal, self.answers, now)
+        except StorageFull:
+            raise
         except BaseException:
             self.failed = True
             raise
-        former, self.manifest = self.manifest, manifest
-        retention = Retention(self._retention_s(), self.policy.wal_retention_bytes)
-        try:
-            self._remove_tombstones_of(former)
-            self.wal.drop_through(sequence, retention, self.clock())
-        except AkiDBError:
-            # The swap is done; what stays is in nobody's way.
-            _log.exception("old files of %s stay", self.manifest.collection)
+        self.live.sealed = list(sealed)
+        self.publish()
 
-    def _retention_s(self) -> float:
-        return float(self.manifest.collection["spec"]["wal_retention_seconds"])
-
-    def _write_tombstones(self, live: LiveSegment) -> None:
-        entry = _entry(live)
-        path = TOMBSTONES / f"{entry.segment}-{self.wal.last_sequence:012d}"
-        dead = np.flatnonzero(~live.live).astype(np.uint32).tobytes()
-        self.fs.create_directory(TOMBSTONES)
-        self.fs.write(path, [dead])
-        self.fs.sync_directory(TOMBSTONES)
-        live.entry = SegmentEntry(
-            entry.segment, entry.rows, entry.checksum, entry.graph, entry.graph_checksum,
-            path.name, crc32c(dead),
-        )  # fmt: skip
-        live.dirty = False
-
-    def _remove_tombstones_of(self, former: Manifest) -> None:
-        kept = {entry.tombstones for entry in self.manifest.segments}
-        for entry in former.segments:
-            if entry.tombstones is not None and entry.tombstones not in kept:
-                self.fs.remove(TOMBSTONES / entry.tombstones)
-
-    def status(self) -> ShardStatus:
-        view = self._view
-        flat = self.manifest.collection["spec"]["index_kind"] == IndexKind.FLAT
-        indexed = sum(v.live_count for v in view.segments if flat or v.graph is not None)
-        return ShardStatus(
-            sequence=view.sequence,
-            documents=view.documents,
-            unindexed=view.documents - indexed,
-            segments=len(view.segments),
-            wal_bytes=self.wal.size_bytes,
-            indexing=not flat and self._has_maintenance(),
-        )
-
-    def _has_maintenance(self) -> bool:
-        enough = self.policy.index_min_rows
-        growing = int(np.count_nonzero(self.live.growing.live))
-        waiting = any(s.graph is None and len(s.live) >= enough for s in self.live.sealed)
-        return waiting or growing >= enough or bool(self.live.frozen)
+    @property
+    def memory_bytes(self) -> int:
+        """What the replica holds in memory apart from mapped files."""
+        return self.live.memory_bytes + self.answers.size_bytes
 
     def close(self) -> None:
         """Finish what is queued, note the end of the log, and let go of the folder."""
@@ -291,20 +329,13 @@ class Replica:
             try:
                 if not self.failed:
                     self.wal.sync()
-                    end = self.manifest.next(wal_end=self.wal.last_sequence)
-                    write_manifest(self.fs, end)
+                    self.checkpoints.note_end(self.live.applied_to)
             finally:
                 self.failed = True
                 try:
                     self.wal.close()
                 finally:
                     self.lock.release()
-
-
-def _entry(live: LiveSegment) -> SegmentEntry:
-    assert isinstance(live.segment, SealedSegment)
-    assert live.entry is not None
-    return live.entry
 
 
 def _ours(error: Exception) -> AkiDBError:

@@ -9,6 +9,8 @@ from pathlib import PurePath
 from typing import Protocol
 
 Bytes = bytes | bytearray | memoryview
+# Of the name that a file has until it is whole. After a crash such a file may be left: rubbish.
+SCRATCH_SUFFIX = ".scratch"
 
 
 class AppendFile(Protocol):
@@ -30,18 +32,23 @@ class AppendFile(Protocol):
         again.
         """
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Fine when it is closed. What is written later raises StorageFailed."""
 
 
 class FileLock(Protocol):
     """Held until released or until the process ends, however it ends."""
 
-    def release(self) -> None: ...
+    def release(self) -> None:
+        """Fine when it is held no longer, by whomever it is held now."""
 
 
 class FileSystem(Protocol):
-    """One folder tree. Paths are relative to its root. All methods raise StorageFull,
-    StorageFailed.
+    """One folder tree. Paths are relative to its root.
+
+    All methods raise StorageFull (nothing was kept) and StorageFailed. Those that need something
+    that is not there, the file itself or the directory for a new one, raise NotFound. Every method
+    may be called from any thread, but one file is changed by one thread at a time.
     """
 
     def create_directory(self, path: PurePath) -> None:
@@ -66,18 +73,27 @@ class FileSystem(Protocol):
         """
 
     def write(self, path: PurePath, parts: Iterable[Bytes]) -> None:
-        """Create a file with this content and sync it. Its name needs `sync_directory`."""
+        """Create a file with this content and sync it. Its name needs `sync_directory`.
+
+        What the file had before is gone from the start. On StorageFull there is no file.
+        """
 
     def import_file(self, path: PurePath, produce: Callable[[str], None]) -> None:
         """Create a file by a library that writes by itself: `produce` gets a scratch path.
 
         The result is synced and moved to `path` whole or not at all. Its name needs
-        `sync_directory`.
+        `sync_directory`. An OSError of `produce` becomes ours, other errors pass.
+        """
+
+    def copy_in(self, path: PurePath, source: "FileSystem", source_path: PurePath) -> None:
+        """Create `path` with the content of a file of another file system and sync it.
+
+        Whole or not at all. Its name needs `sync_directory`.
         """
 
     def library_path(self, path: PurePath) -> str:
         """A path of the operating system with this content, for libraries that read by
-        themselves.
+        themselves. Good until the file is removed or written again.
         """
 
     def replace(self, path: PurePath, content: Bytes) -> None:
@@ -99,8 +115,9 @@ class FileSystem(Protocol):
         """Make created, renamed and removed names in `path` survive power loss."""
 
     def lock(self, path: PurePath, wait_s: float) -> FileLock:
-        """Take an exclusive lock, waiting for a former holder. Raises Unavailable after
-        `wait_s`.
+        """Take an exclusive lock on a file, created when missing, waiting for a former holder.
+
+        Raises Unavailable after `wait_s`.
         """
 
     def free_bytes(self) -> int: ...

@@ -4,30 +4,35 @@ import contextlib
 import copy
 import errno
 import fcntl
-import mmap
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePath
 
-from akidb_ray.domain.errors import NotFound, StorageFailed, StorageFull, Unavailable
-from akidb_ray.storage.filesystem import Bytes
+import pyarrow as pa
+
+from akidb_ray.domain.errors import AkiDBError, NotFound, StorageFailed, StorageFull, Unavailable
+from akidb_ray.storage.filesystem import SCRATCH_SUFFIX, Bytes, FileSystem
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _LOCK_POLL_S = 0.05
-SCRATCH_SUFFIX = ".scratch"
+_CLOSED = -1
 
 
 @contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def translated(path: PurePath, full: type[AkiDBError] = StorageFull) -> Iterator[None]:
+    """Errors of the operating system become ours, said of `path`; lack of room becomes `full`."""
     try:
         yield
     except FileNotFoundError:
         raise NotFound("file", path) from None
     except OSError as error:
-        kind = StorageFull if error.errno in _FULL else StorageFailed
-        raise kind(f"{path}: {error.strerror}", file=str(path)) from error
+        kind = full if error.errno in _FULL else StorageFailed
+        reason = error.strerror
+        if error.errno == errno.EMFILE:
+            reason = "this process has too many files open; raise its limit with `ulimit -n`"
+        raise kind(f"{path}: {reason}", file=str(path)) from error
 
 
 def _sync_directory(path: Path) -> None:
@@ -58,11 +63,24 @@ def _sync_file(descriptor: int) -> None:
         fcntl.fcntl(descriptor, full_sync)
 
 
+def _take_lock(descriptor: int, wait_s: float) -> None:
+    """Raises BlockingIOError when another one holds it for `wait_s`."""
+    give_up_at = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= give_up_at:
+                raise
+        time.sleep(_LOCK_POLL_S)
+
+
 class OsAppendFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._torn = False
-        with _translated(path):
+        with translated(path):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             self._size = os.fstat(self._descriptor).st_size
 
@@ -71,9 +89,10 @@ class OsAppendFile:
         return self._size
 
     def write(self, parts: Iterable[Bytes]) -> None:
+        self._check_open()
         if self._torn:
             raise StorageFailed(f"{self._path}: ends in half a write that could not be cut off")
-        with _translated(self._path):
+        with translated(self._path):
             try:
                 for part in parts:
                     rest = memoryview(part).cast("B")
@@ -87,25 +106,30 @@ class OsAppendFile:
             self._size = os.fstat(self._descriptor).st_size
 
     def sync(self) -> None:
-        try:
+        self._check_open()
+        # Lack of room is no StorageFull here: that would promise that nothing was kept.
+        with translated(self._path, full=StorageFailed):
             _sync_file(self._descriptor)
-        except OSError as error:
-            # Lack of room is no StorageFull here: that would promise that nothing was kept.
-            raise StorageFailed(f"{self._path}: {error.strerror}", file=str(self._path)) from error
 
     def close(self) -> None:
-        with _translated(self._path):
-            os.close(self._descriptor)
+        # A number that was closed may be another file's by now.
+        descriptor, self._descriptor = self._descriptor, _CLOSED
+        if descriptor != _CLOSED:
+            with translated(self._path):
+                os.close(descriptor)
+
+    def _check_open(self) -> None:
+        if self._descriptor == _CLOSED:
+            raise StorageFailed(f"{self._path}: is closed", file=str(self._path))
 
 
 class OsFileLock:
     def __init__(self, descriptor: int) -> None:
-        self._descriptor: int | None = descriptor
+        self._descriptor = descriptor
 
     def release(self) -> None:
-        # A number that was closed may be another file's by now.
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
+        descriptor, self._descriptor = self._descriptor, _CLOSED
+        if descriptor != _CLOSED:
             os.close(descriptor)
 
 
@@ -114,122 +138,138 @@ class OsFileSystem:
 
     def __init__(self, root: Path) -> None:
         self.root = self._top = root
-        with _translated(root):
+        with translated(root):
             _make_directory(root, top=root)
 
     def create_directory(self, path: PurePath) -> None:
         target = self.root / path
-        with _translated(target):
+        with translated(target):
             _make_directory(target, self._top)
 
     def list(self, path: PurePath) -> list[str]:
         target = self.root / path
-        with _translated(target):
+        with translated(target):
             return sorted(os.listdir(target)) if target.is_dir() else []
 
     def exists(self, path: PurePath) -> bool:
-        return (self.root / path).exists()
+        with translated(self.root / path):
+            return (self.root / path).exists()
 
     def size_bytes(self, path: PurePath) -> int:
-        with _translated(self.root / path):
+        with translated(self.root / path):
             return (self.root / path).stat().st_size
 
     def modified_at(self, path: PurePath) -> float:
-        with _translated(self.root / path):
+        with translated(self.root / path):
             return (self.root / path).stat().st_mtime
 
     def read(self, path: PurePath) -> bytes:
-        with _translated(self.root / path):
+        with translated(self.root / path):
             return (self.root / path).read_bytes()
 
     def map(self, path: PurePath) -> memoryview:
-        with _translated(self.root / path), (self.root / path).open("rb") as file:
-            if os.fstat(file.fileno()).st_size == 0:
-                return memoryview(b"")
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        # Python's own mmap keeps a file descriptor for each mapping, and there are thousands.
+        with translated(self.root / path), pa.memory_map(str(self.root / path)) as file:
+            return memoryview(file.read_buffer())
 
     def write(self, path: PurePath, parts: Iterable[Bytes]) -> None:
         target = self.root / path
-        with _translated(target), target.open("wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            _sync_file(file.fileno())
+        try:
+            with translated(target), target.open("wb") as file:
+                for part in parts:
+                    file.write(part)
+                file.flush()
+                _sync_file(file.fileno())
+        except StorageFull:
+            self.remove(path)
+            raise
 
     def import_file(self, path: PurePath, produce: Callable[[str], None]) -> None:
-        target = self.root / path
-        scratch = target.with_name(target.name + SCRATCH_SUFFIX)
-        with _translated(target):
-            try:
-                produce(str(scratch))
-                with scratch.open("rb") as file:
-                    _sync_file(file.fileno())
-                scratch.rename(target)
-            finally:
-                scratch.unlink(missing_ok=True)
+        with self._becoming(path) as scratch:
+            produce(str(scratch))
+            with scratch.open("rb") as file:
+                _sync_file(file.fileno())
+
+    def copy_in(self, path: PurePath, source: FileSystem, source_path: PurePath) -> None:
+        if not source.exists(source_path):
+            raise NotFound("file", source_path)
+
+        def produce(scratch: str) -> None:
+            if isinstance(source, OsFileSystem):
+                # The kernel copies, and a disk error is no signal as it would be in a mapping.
+                shutil.copyfile(source.root / source_path, scratch)
+            else:
+                Path(scratch).write_bytes(source.map(source_path))
+
+        self.import_file(path, produce)
 
     def library_path(self, path: PurePath) -> str:
         return str(self.root / path)
 
     def replace(self, path: PurePath, content: Bytes) -> None:
-        target = self.root / path
-        scratch = target.with_name(target.name + SCRATCH_SUFFIX)
-        try:
+        with self._becoming(path) as scratch:
             self.write(scratch.relative_to(self.root), [content])
-        except StorageFull:
-            scratch.unlink(missing_ok=True)
-            raise
-        with _translated(target):
-            scratch.replace(target)
-            _sync_directory(target.parent)
+        self.sync_directory(path.parent)
 
     def append(self, path: PurePath) -> OsAppendFile:
         return OsAppendFile(self.root / path)
 
     def truncate(self, path: PurePath, size_bytes: int) -> None:
         target = self.root / path
-        with _translated(target), target.open("r+b") as file:
+        with translated(target), target.open("r+b") as file:
             file.truncate(size_bytes)
             _sync_file(file.fileno())
 
     def remove(self, path: PurePath) -> None:
-        with _translated(self.root / path):
+        with translated(self.root / path):
             (self.root / path).unlink(missing_ok=True)
 
     def remove_tree(self, path: PurePath) -> None:
         target = self.root / path
-        with _translated(target):
+        with translated(target):
             if target.exists():
                 shutil.rmtree(target)
                 _sync_directory(target.parent)
 
     def sync_directory(self, path: PurePath) -> None:
-        with _translated(self.root / path):
+        # What happened in the directory did happen, so this is no StorageFull either.
+        with translated(self.root / path, full=StorageFailed):
             _sync_directory(self.root / path)
 
     def lock(self, path: PurePath, wait_s: float) -> OsFileLock:
         target = self.root / path
-        with _translated(target):
+        with translated(target):
             descriptor = os.open(target, os.O_RDWR | os.O_CREAT, 0o600)
-        give_up_at = time.monotonic() + wait_s
-        while True:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return OsFileLock(descriptor)
+                _take_lock(descriptor, wait_s)
             except BlockingIOError:
-                if time.monotonic() >= give_up_at:
-                    os.close(descriptor)
-                    raise Unavailable(
-                        f"{target} is held by another process; stop it or use another data folder",
-                        file=str(target),
-                    ) from None
-            time.sleep(_LOCK_POLL_S)
+                os.close(descriptor)
+                raise Unavailable(
+                    f"{target} is held by another process; stop it or use another data folder",
+                    file=str(target),
+                ) from None
+            except BaseException:
+                os.close(descriptor)
+                raise
+            return OsFileLock(descriptor)
 
     def free_bytes(self) -> int:
-        with _translated(self.root):
+        with translated(self.root):
             return shutil.disk_usage(self.root).free
 
     def subtree(self, path: PurePath) -> "OsFileSystem":
         inner = copy.copy(self)
         inner.root = self.root / path
         return inner
+
+    @contextlib.contextmanager
+    def _becoming(self, path: PurePath) -> Iterator[Path]:
+        """A scratch file that becomes `path` at the end, or goes when something fails."""
+        target = self.root / path
+        scratch = target.with_name(target.name + SCRATCH_SUFFIX)
+        with translated(target):
+            try:
+                yield scratch
+                scratch.replace(target)
+            finally:
+                scratch.unlink(missing_ok=True)

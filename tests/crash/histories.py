@@ -9,7 +9,7 @@ import orjson
 
 from akidb_ray.domain.collection import CollectionSpec, Metric
 from akidb_ray.domain.filter import Filter, Range, RowFilter
-from akidb_ray.domain.query import ShardDelete, ShardUpsert
+from akidb_ray.domain.write import ShardDelete, ShardUpsert
 from akidb_ray.shard.maintenance import maintain
 from akidb_ray.shard.policy import ShardPolicy
 from akidb_ray.shard.recovery import create_replica, open_replica

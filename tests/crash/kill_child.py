@@ -10,7 +10,7 @@ from pathlib import Path
 
 from akidb_ray.domain.collection import CollectionSpec, Metric
 from akidb_ray.domain.filter import RowFilter
-from akidb_ray.domain.query import ShardDelete, ShardUpsert
+from akidb_ray.domain.write import ShardDelete, ShardUpsert
 from akidb_ray.shard.maintenance import maintain
 from akidb_ray.shard.policy import ShardPolicy
 from akidb_ray.shard.recovery import create_replica, open_replica

@@ -22,7 +22,8 @@ from hypothesis.stateful import (
 from akidb_ray.domain.collection import CollectionSpec, Metric
 from akidb_ray.domain.document import DocumentBatch, Vectors
 from akidb_ray.domain.filter import EVERYTHING, Filter, Match, Range, RowFilter
-from akidb_ray.domain.query import ShardDelete, ShardUpsert, VectorQuery
+from akidb_ray.domain.query import VectorQuery
+from akidb_ray.domain.write import ShardDelete, ShardUpsert
 from akidb_ray.shard.maintenance import maintain
 from akidb_ray.shard.policy import ShardPolicy
 from akidb_ray.shard.recovery import create_replica, open_replica

@@ -7,15 +7,25 @@ import numpy as np
 import orjson
 
 from akidb_ray.domain.collection import CollectionSpec, Metric
-from akidb_ray.domain.document import DocumentBatch, StoredDocument, Vectors
+from akidb_ray.domain.document import NEVER, DocumentBatch, StoredDocument, Vectors
 from akidb_ray.domain.filter import EVERYTHING, Filter, Match, RowFilter
 from akidb_ray.domain.ids import CollectionId, TenantId
+from akidb_ray.domain.patch import PayloadPatch
 from akidb_ray.domain.placement import ShardKey
-from akidb_ray.domain.query import Hit, ShardDelete, ShardUpsert, VectorQuery, WriteOutcome
+from akidb_ray.domain.query import Hit, VectorQuery
+from akidb_ray.domain.write import (
+    DEFAULT_OPTIONS,
+    ShardDelete,
+    ShardPatch,
+    ShardUpsert,
+    UpsertMode,
+    WriteOptions,
+    WriteOutcome,
+)
 from akidb_ray.shard.maintenance import maintain
 from akidb_ray.shard.policy import ShardPolicy
 from akidb_ray.shard.recovery import create_replica, open_replica
-from akidb_ray.shard.replica import Replica
+from akidb_ray.shard.replica import Replica, Surroundings
 from akidb_ray.storage.filesystem import FileSystem
 
 DIMENSION = 16
@@ -41,24 +51,24 @@ class Clock:
 
 
 def opened(
-    fs: FileSystem, policy: ShardPolicy = POLICY, spec: CollectionSpec = SPEC, **options: Any
+    fs: FileSystem, policy: ShardPolicy = POLICY, spec: CollectionSpec = SPEC, **around: Any
 ) -> Replica:
     """Open the replica in `fs`, made first when there is none."""
     create_replica(fs, spec, NAMES)
-    return open_replica(fs, policy, **options)
+    return open_replica(fs, policy, Surroundings(**around))
 
 
 def reopened(replica: Replica, policy: ShardPolicy | None = None) -> Replica:
     """Close in order and open again."""
     replica.close()
-    return open_replica(replica.fs, policy or replica.policy)
+    return open_replica(replica.fs, policy or replica.policy, replica.around)
 
 
 def crashed(replica: Replica) -> Replica:
     """Open again as after a kill: nothing was finished, the operating system let go of files."""
     replica.wal.close()
     replica.lock.release()
-    return open_replica(replica.fs, replica.policy)
+    return open_replica(replica.fs, replica.policy, replica.around)
 
 
 def work(replica: Replica) -> None:
@@ -85,6 +95,7 @@ def batch(
     seed: int = 0,
     vectors: Vectors | None = None,
     payloads: Sequence[Mapping[str, Any] | None] | None = None,
+    expires_at: float = NEVER,
 ) -> DocumentBatch:
     """Documents with these ids; `payload` is for all of them, `payloads` has one for each."""
     contents = payloads if payloads is not None else [payload] * len(ids)
@@ -93,17 +104,39 @@ def batch(
         vectors=vectors_for(ids, seed) if vectors is None else vectors,
         texts=[f"text {seed} of {id}" for id in ids],
         payloads=[None if content is None else orjson.dumps(content) for content in contents],
+        expires_at=None if expires_at == NEVER else np.full(len(ids), expires_at),
     )
 
 
 def upsert(
-    replica: Replica, *ids: str, visible: RowFilter = RowFilter(), **options: Any
+    replica: Replica,
+    *ids: str,
+    visible: RowFilter = RowFilter(),
+    mode: UpsertMode = UpsertMode.UPSERT,
+    options: WriteOptions = DEFAULT_OPTIONS,
+    **contents: Any,
 ) -> WriteOutcome:
-    return replica.write(ShardUpsert(SHARD, batch(ids, **options), visible))
+    return replica.write(ShardUpsert(SHARD, batch(ids, **contents), visible, mode, options))
 
 
-def delete(replica: Replica, *ids: str, visible: RowFilter = RowFilter()) -> WriteOutcome:
-    return replica.write(ShardDelete(SHARD, visible, ids=list(ids)))
+def delete(
+    replica: Replica,
+    *ids: str,
+    visible: RowFilter = RowFilter(),
+    options: WriteOptions = DEFAULT_OPTIONS,
+) -> WriteOutcome:
+    return replica.write(ShardDelete(SHARD, visible, ids=list(ids), options=options))
+
+
+def patch(
+    replica: Replica,
+    *ids: str,
+    visible: RowFilter = RowFilter(),
+    options: WriteOptions = DEFAULT_OPTIONS,
+    **change: Any,
+) -> WriteOutcome:
+    write = ShardPatch(SHARD, visible, PayloadPatch(**change), ids=list(ids), options=options)
+    return replica.write(write)
 
 
 def delete_where(

@@ -9,6 +9,7 @@ from akidb_ray.domain.errors import AkiDBError, Internal, StorageFailed, Storage
 from akidb_ray.shard.policy import ShardPolicy
 from akidb_ray.shard.recovery import open_replica
 from akidb_ray.shard.replica import Replica
+from akidb_ray.shard.status import status_of
 from tests.unit.shard.shards import (
     POLICY,
     count,
@@ -133,7 +134,7 @@ def test_failed_fsync_fails_its_whole_group_and_all_that_follow(
     assert fs.watch.counts["sync"] == syncs, "never retried"
 
 
-@pytest.mark.parametrize("operation", ["append", "sync", "open", "sync_directory"])
+@pytest.mark.parametrize("operation", ["append", "sync", "open", "replace"])
 def test_disk_error_in_the_log_asks_for_reopening(fs: WatchedFileSystem, operation: str) -> None:
     replica = opened(fs)
     fs.watch.fail(operation, "wal", StorageFailed("I/O error"))
@@ -192,7 +193,7 @@ def test_full_disk_leaves_no_half_written_segments_behind(
     assert not replica.failed
     upsert(replica, "more")
     work(replica)
-    assert replica.status().unindexed == 1
+    assert status_of(replica).unindexed == 1
 
 
 def test_full_disk_at_the_swap_stops_the_replica_until_it_is_opened_again(

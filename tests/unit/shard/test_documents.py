@@ -9,8 +9,10 @@ from akidb_ray.domain.collection import CollectionSpec, Metric
 from akidb_ray.domain.document import DocumentBatch
 from akidb_ray.domain.errors import InvalidArgument, TooLarge
 from akidb_ray.domain.filter import Filter, Match, Range, RowFilter
-from akidb_ray.domain.query import ShardUpsert, VectorQuery
+from akidb_ray.domain.query import VectorQuery
+from akidb_ray.domain.write import ShardUpsert
 from akidb_ray.shard.replica import Replica
+from akidb_ray.shard.status import status_of
 from tests.unit.shard.shards import (
     DIMENSION,
     INDEXED,
@@ -260,10 +262,10 @@ def test_sequence_rises_with_every_write(replica: Replica) -> None:
 
 def test_status_counts_what_is_there(replica: Replica) -> None:
     upsert(replica, *map(str, range(30)))
-    assert replica.status().unindexed == replica.status().documents == 30
+    assert status_of(replica).unindexed == status_of(replica).documents == 30
     seal(replica)
     upsert(replica, "new")
     delete(replica, "0")
-    status = replica.status()
+    status = status_of(replica)
     assert (status.documents, status.unindexed, status.segments) == (30, 1, 2)
     assert status.wal_bytes == replica.wal.size_bytes > 0

@@ -8,11 +8,14 @@ import pytest
 
 from akidb_ray.domain.collection import CollectionSpec, IndexKind, Metric
 from akidb_ray.domain.errors import AkiDBError, StorageFailed
-from akidb_ray.shard.maintenance import build_graph, maintain, seal_oldest
+from akidb_ray.shard.maintenance import maintain
+from akidb_ray.shard.merging import build_graph
 from akidb_ray.shard.policy import ShardPolicy
 from akidb_ray.shard.replica import Replica
+from akidb_ray.shard.sealing import seal_oldest
+from akidb_ray.shard.status import status_of
 from akidb_ray.storage.manifest import read_manifest
-from akidb_ray.storage.wal import wal_files
+from akidb_ray.storage.wal_reader import wal_files
 from tests.unit.shard.shards import (
     DIMENSION,
     INDEXED,
@@ -43,13 +46,13 @@ def _contents(replica: Replica) -> dict[str, tuple[int, str | None, bytes | None
 def test_full_segment_is_frozen_by_rows(fs: WatchedFileSystem) -> None:
     frozen: list[bool] = []
     policy = ShardPolicy(seal_rows=10, index_min_rows=10, disk_reserve_bytes=0, lock_wait_s=0.0)
-    replica = opened(fs, policy, on_frozen=lambda: frozen.append(True))
+    replica = opened(fs, policy, on_work=lambda: frozen.append(True))
     for number in range(25):
         upsert(replica, str(number))
     assert len(frozen) == len(replica.live.frozen) == 2
     work(replica)
     assert [len(live.live) for live in replica.live.segments] == [10, 10, 5]
-    assert replica.status().unindexed == 5
+    assert status_of(replica).unindexed == 5
     assert count(replica) == 25
 
 
@@ -72,14 +75,14 @@ def test_idle_segment_is_frozen_when_it_is_worth_a_graph(fs: WatchedFileSystem) 
     assert not maintain(replica)
     clock.now += 0.2
     work(replica)
-    assert replica.status().unindexed == 0
+    assert status_of(replica).unindexed == 0
 
 
 def test_small_segment_gets_no_graph(fs: WatchedFileSystem) -> None:
     replica = opened(fs, POLICY)
     upsert(replica, *IDS)
     seal(replica)
-    assert replica.status().unindexed == 30
+    assert status_of(replica).unindexed == 30
     assert not maintain(replica)
 
 
@@ -290,5 +293,5 @@ def test_graph_built_again_replaces_the_former(replica: Replica) -> None:
     build_graph(replica, replica.live.sealed[0])
     assert replica.manifest.segments[0].graph not in (None, first)
     again = crashed(replica)
-    assert again.status().unindexed == 0
+    assert status_of(again).unindexed == 0
     assert len(replica.fs.list(PurePosixPath("indexes"))) == 1

@@ -10,6 +10,7 @@ from akidb_ray.domain.errors import Corrupt, NotFound, Unavailable
 from akidb_ray.shard.policy import ShardPolicy
 from akidb_ray.shard.recovery import create_replica, open_replica
 from akidb_ray.shard.replica import Replica
+from akidb_ray.shard.status import status_of
 from akidb_ray.storage.manifest import read_manifest
 from akidb_ray.storage.os_filesystem import OsFileSystem
 from tests.unit.shard.shards import (
@@ -70,7 +71,7 @@ def test_everything_is_there_again(replica: Replica, again: Callable[[Replica], 
         replica = again(replica)
         assert _contents(replica) == before
         assert replica.view().sequence == 5
-    assert replica.status().unindexed < count(replica)
+    assert status_of(replica).unindexed < count(replica)
     upsert(replica, "last")
     assert get(again(replica), "last")[0].version == 6
 
@@ -154,7 +155,7 @@ def test_damaged_graph_is_built_again(replica: Replica, folder: Path, change: st
         damaged = content[:-1] if change == "cut" else bytes([content[0] ^ 1]) + content[1:]
         graph.write_bytes(damaged)
     replica = crashed(replica)
-    assert replica.status().unindexed == count(replica)
+    assert status_of(replica).unindexed == count(replica)
     seal(replica)
     assert replica.live.sealed[0].graph is not None
     after = search(replica, vectors_for(["q"])[0], limit=30)

@@ -11,14 +11,8 @@ from akidb_ray.domain.errors import NotFound, StorageFailed, StorageFull, Unavai
 from akidb_ray.domain.filter import EVERYTHING, RowFilter
 from akidb_ray.domain.ids import CollectionId, TenantId
 from akidb_ray.domain.placement import ShardKey
-from akidb_ray.domain.query import (
-    ShardCount,
-    ShardDelete,
-    ShardGet,
-    ShardSearch,
-    ShardUpsert,
-    VectorQuery,
-)
+from akidb_ray.domain.query import ShardCount, ShardGet, ShardSearch, VectorQuery
+from akidb_ray.domain.write import ShardDelete, ShardUpsert
 from akidb_ray.shard.replicas import Replicas
 from akidb_ray.storage.os_filesystem import OsFileSystem
 from tests.unit.shard.shards import INDEXED, NAMES, SPEC, batch, vectors_for

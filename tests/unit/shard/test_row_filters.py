@@ -6,7 +6,7 @@ import pytest
 
 from akidb_ray.domain.errors import Forbidden
 from akidb_ray.domain.filter import Filter, RowFilter
-from akidb_ray.domain.query import ShardDelete
+from akidb_ray.domain.write import ShardDelete
 from akidb_ray.shard.replica import Replica
 from tests.unit.shard.shards import (
     SHARD,

@@ -9,13 +9,8 @@ import orjson
 import pytest
 
 from akidb_ray.domain.filter import RowFilter
-from akidb_ray.domain.query import (
-    ShardDelete,
-    ShardGet,
-    ShardSearch,
-    ShardUpsert,
-    VectorQuery,
-)
+from akidb_ray.domain.query import ShardGet, ShardSearch, VectorQuery
+from akidb_ray.domain.write import ShardDelete, ShardUpsert
 from akidb_ray.shard.replicas import Replicas
 from akidb_ray.storage.os_filesystem import OsFileSystem
 from tests.unit.shard.shards import INDEXED, NAMES, SHARD, SPEC, batch, vectors_for

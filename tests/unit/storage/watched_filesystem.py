@@ -102,6 +102,10 @@ class WatchedFileSystem:
         self._happens("import_file", path)
         self.inner.import_file(path, produce)
 
+    def copy_in(self, path: PurePath, source: FileSystem, source_path: PurePath) -> None:
+        self._happens("copy_in", path)
+        self.inner.copy_in(path, source, source_path)
+
     def library_path(self, path: PurePath) -> str:
         return self.inner.library_path(path)
 

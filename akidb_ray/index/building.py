@@ -1,0 +1,179 @@
+"""Building graphs, apart from where it happens: a build takes files and returns a file.
+
+So it can run in a thread of this process or elsewhere, on copies of the files.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from akidb_ray.domain.collection import Metric
+from akidb_ray.domain.errors import Corrupt, StorageFailed
+from akidb_ray.index.description import FileFacts, GraphDescription, check_facts
+from akidb_ray.index.distance import Floats
+from akidb_ray.index.hnsw import HnswBuild, scale_for
+from akidb_ray.index.vector_scan import VectorScan, scan_vectors
+
+# Rows are added in blocks, so that a build can be stopped. A block of this much work takes each
+# thread a quarter of a second, up to a second in a graph that is far larger than the caches.
+_BLOCK_WORK = 1_500_000_000
+_MIN_BLOCK_ROWS, _MAX_BLOCK_ROWS = 8, 5_000
+# Of computing one distance, in dimensions: what does not grow with the vectors.
+_DISTANCE_OVERHEAD = 100
+# A row that is longer than the scale of its graph by more than this may leave the range of float32.
+_MAX_GROWTH = 1e6
+
+
+class BuildStopped(Exception):
+    """A build was stopped, as was asked for, and left no file."""
+
+
+@dataclass(frozen=True, slots=True)
+class BaseGraph:
+    """A saved graph to start from: `graph_files.base_graph` makes one.
+
+    `path` is a path of the operating system. Its content is compared with `facts` when it is used.
+    """
+
+    path: str
+    facts: FileFacts
+    description: GraphDescription
+
+
+@dataclass(frozen=True, slots=True)
+class GraphJob:
+    """What to build a graph over, and how.
+
+    `vectors_path` is a path of the operating system to float32 (rows, dimension), of unit length
+    under cosine; the file is mapped. There is at least one row. The rows of `base` are the first
+    rows of these vectors, unchanged and in their order; it was built in the same way.
+    """
+
+    metric: Metric
+    dimension: int
+    rows: int
+    vectors_path: str
+    m: int
+    ef_construction: int
+    threads: int
+    base: BaseGraph | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltGraph:
+    """What a builder knows of the file that it made. `scale` is explained at `HnswBuild`."""
+
+    scale: float
+
+
+class GraphBuilder(Protocol):
+    """Runs one build per call; calls may come from many threads."""
+
+    def build(
+        self,
+        job: GraphJob,
+        target: str,
+        stopped: Callable[[], bool],
+        progress: Callable[[int], None],
+    ) -> BuiltGraph:
+        """Write the file of the graph at `target`, a path of the operating system.
+
+        `stopped` is asked about every second; `progress` gets the number of rows that are in the
+        graph. Whatever is raised, no file is left. Raises BuildStopped, StorageFull, StorageFailed,
+        Exhausted (memory), and Corrupt, naming the file, for vectors of another size and for a
+        base that is damaged or does not fit: a build without it is the way out.
+        """
+
+
+class ThreadGraphBuilder:
+    """Builds in the thread that calls, with `job.threads` threads of the library.
+
+    Built with one thread, the same vectors give the same file. Adding rows releases the GIL;
+    loading a base and saving the result hold it.
+    """
+
+    def build(
+        self,
+        job: GraphJob,
+        target: str,
+        stopped: Callable[[], bool],
+        progress: Callable[[int], None],
+    ) -> BuiltGraph:
+        vectors = _vectors(job)
+        scan = scan_vectors(vectors, lambda: _stop_if(stopped))
+        build = _begin(job, scan)
+        progress(build.rows)
+        block_rows = job.threads * _block_rows_per_thread(job)
+        for start in range(build.rows, job.rows, block_rows):
+            _stop_if(stopped)
+            block = slice(start, start + block_rows)
+            build.add(vectors[block], scan.repeated[block], job.threads)
+            progress(build.rows)
+        _stop_if(stopped)
+        build.finish().save(target)
+        return BuiltGraph(build.scale)
+
+
+def _stop_if(stopped: Callable[[], bool]) -> None:
+    if stopped():
+        raise BuildStopped
+
+
+def _block_rows_per_thread(job: GraphJob) -> int:
+    work_per_row = job.ef_construction * job.m * (job.dimension + _DISTANCE_OVERHEAD)
+    return min(max(_BLOCK_WORK // work_per_row, _MIN_BLOCK_ROWS), _MAX_BLOCK_ROWS)
+
+
+def _begin(job: GraphJob, scan: VectorScan) -> HnswBuild:
+    """The base, ready for more rows, or an empty graph."""
+    if job.base is not None:
+        made = job.base.description
+        _check_fits(job, job.base)
+        if scale_for(job.metric, scan.lengths[made.rows :]) <= _MAX_GROWTH * made.scale:
+            return _resume(job, job.base)
+    scale = scale_for(job.metric, scan.lengths)
+    return HnswBuild.start(job.metric, job.dimension, job.rows, job.m, job.ef_construction, scale)
+
+
+def _resume(job: GraphJob, base: BaseGraph) -> HnswBuild:
+    # hnswlib believes what it reads, and a damaged file may end the process.
+    check_facts(base.path, _mapped(base.path, base.facts.size_bytes).data, base.facts)
+    scale = base.description.scale
+    build = HnswBuild.resume(job.metric, job.dimension, base.path, job.rows, scale)
+    if build.rows != base.description.rows:
+        raise Corrupt(base.path, f"holds {build.rows} rows instead of {base.description.rows}")
+    return build
+
+
+def _check_fits(job: GraphJob, base: BaseGraph) -> None:
+    made = base.description
+    same = (made.metric, made.dimension, made.m, made.ef_construction) == (
+        job.metric,
+        job.dimension,
+        job.m,
+        job.ef_construction,
+    )
+    if not same or made.rows > job.rows:
+        raise Corrupt(base.path, "is a graph of other vectors, or was built in another way")
+
+
+def _vectors(job: GraphJob) -> Floats:
+    content = _mapped(job.vectors_path, 4 * job.rows * job.dimension)
+    return content.view(np.float32).reshape(job.rows, job.dimension)
+
+
+def _mapped(path: str, size_bytes: int) -> NDArray[np.uint8]:
+    """The bytes of a file. Raises Corrupt unless there are `size_bytes` of them, StorageFailed."""
+    try:
+        held_bytes = Path(path).stat().st_size
+        if held_bytes == size_bytes:
+            return np.memmap(path, np.uint8, "r").view(np.ndarray)
+    except FileNotFoundError:
+        raise Corrupt(path, "is missing") from None
+    except OSError as error:
+        raise StorageFailed(f"{path}: {error.strerror}", file=path) from error
+    raise Corrupt(path, f"holds {held_bytes} bytes instead of {size_bytes}")

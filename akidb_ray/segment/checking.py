@@ -1,0 +1,82 @@
+"""Looking for damage in a sealed segment, and making its derived files again."""
+
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from akidb_ray.domain.errors import AkiDBError, Corrupt
+from akidb_ray.segment.columns import encode_columns
+from akidb_ray.segment.documents import decode_documents
+from akidb_ray.segment.sealed import (
+    COLUMNS,
+    DERIVED,
+    DESCRIPTION,
+    DOCUMENTS,
+    IDS,
+    VECTORS,
+    map_checked,
+    read_description,
+)
+from akidb_ray.segment.segment_writer import (
+    encode_ids,
+    flats_of,
+    write_description,
+    write_file,
+)
+from akidb_ray.storage.filesystem import FileSystem
+
+
+@dataclass(frozen=True, slots=True)
+class FileCheck:
+    """What was found of one file. A `derived` one can be made again from the others."""
+
+    name: str
+    size_bytes: int
+    ok: bool
+    reason: str = ""
+    derived: bool = False
+
+
+def check_segment(fs: FileSystem, path: PurePath, checksum: int) -> list[FileCheck]:
+    """Compare the files of a segment with their checksums; damage is a finding, not an error."""
+    try:
+        description = read_description(fs, path, checksum)
+    except AkiDBError as error:
+        return [_check(fs, path, DESCRIPTION, error)]
+    checks = [_check(fs, path, DESCRIPTION, None)]
+    for name, facts in description.files.items():
+        try:
+            map_checked(fs, path / name, facts)
+        except AkiDBError as error:
+            checks.append(_check(fs, path, name, error))
+        else:
+            checks.append(_check(fs, path, name, None))
+    return checks
+
+
+def _check(fs: FileSystem, path: PurePath, name: str, error: AkiDBError | None) -> FileCheck:
+    size_bytes = fs.size_bytes(path / name) if fs.exists(path / name) else 0
+    reason = "" if error is None else str(error.fields.get("reason", error.detail))
+    return FileCheck(name, size_bytes, error is None, reason, name in DERIVED)
+
+
+def rebuild_derived(fs: FileSystem, source: PurePath, target: PurePath, checksum: int) -> int:
+    """Write the segment in `source` anew in `target`, its derived files made from the others.
+
+    Returns the new checksum. Raises Corrupt when vectors or documents are damaged.
+    """
+    description = read_description(fs, source, checksum)
+    for name in (VECTORS, DOCUMENTS):
+        map_checked(fs, source / name, description.files[name])
+    try:
+        documents = decode_documents(fs.map(source / DOCUMENTS))
+    except (ValueError, KeyError) as error:
+        raise Corrupt(str(source / DOCUMENTS), f"cannot be decoded: {error}") from error
+    fs.create_directory(target)
+    files = {}
+    for name in (VECTORS, DOCUMENTS):
+        fs.copy_in(target / name, fs, source / name)
+        facts = description.files[name]
+        files[name] = {"size_bytes": facts.size_bytes, "crc32c": facts.crc32c}
+    files[IDS] = write_file(fs, target / IDS, encode_ids(documents.column("id")))
+    files[COLUMNS] = write_file(fs, target / COLUMNS, encode_columns(flats_of(documents)))
+    return write_description(fs, target, description.rows, description.dimension, files)

@@ -1,0 +1,206 @@
+"""What a write means now: which documents it changes, and what they become.
+
+The writer resolves filters, conditions, patches and expiry once, against all writes before it, and
+logs the outcome. Nothing here changes anything.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+
+from akidb_ray.domain.collection import Metric
+from akidb_ray.domain.document import check_vectors
+from akidb_ray.domain.errors import Forbidden, InvalidArgument, PreconditionFailed
+from akidb_ray.domain.filter import passes
+from akidb_ray.domain.patch import check_patch, patched
+from akidb_ray.domain.write import (
+    ABSENT,
+    ShardDelete,
+    ShardPatch,
+    ShardUpsert,
+    ShardWrite,
+    UpsertMode,
+    check_options,
+)
+from akidb_ray.segment.rows import Rows, flat_of, rows_of
+from akidb_ray.shard.idempotency import Request, request_of
+from akidb_ray.shard.operations import DeleteIds, Encoded, Operation, UpsertRows, encode_operation
+from akidb_ray.shard.view import Place, View
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resolved:
+    """The outcome of a write. `affected` is None where applying it will tell."""
+
+    operation: Operation
+    encoded: Encoded
+    affected: int | None
+    skipped: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        return _memory_of(self.operation.rows) if isinstance(self.operation, UpsertRows) else 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A write that was checked. `rows` are those of an upsert; `resolved` is there already when
+    nothing depends on what is stored.
+    """
+
+    write: ShardWrite
+    request: Request | None
+    rows: Rows | None = None
+    resolved: Resolved | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory its documents will take; a patch shows that later."""
+        return 0 if self.rows is None else _memory_of(self.rows)
+
+
+def _memory_of(rows: Rows) -> int:
+    """About what rows take in the growing segment, and in the log's buffers on their way."""
+    contents = sum(len(payload) for payload in rows.payloads if payload)
+    texts = sum(len(text) for text in rows.texts if text)
+    return 2 * rows.vectors.nbytes + 4 * contents + 2 * texts
+
+
+def prepare(write: ShardWrite, dimension: int, metric: Metric) -> Prepared:
+    """Check a write, and encode it when that is possible: this runs outside of the writer's lock.
+
+    Raises InvalidArgument, TooLarge.
+    """
+    options = check_options(write.options)
+    request = request_of(write)
+    blind = request is None and not options.if_versions and not options.only_if.must
+    blind = blind and not write.visible.visible.must
+    if isinstance(write, ShardUpsert):
+        check_vectors(write.documents.vectors, dimension, metric)
+        rows = rows_of(write.documents, metric)
+        if blind and write.mode is UpsertMode.UPSERT:
+            return Prepared(write, request, rows, _upsert(rows, 0))
+        return Prepared(write, request, rows)
+    if isinstance(write, ShardPatch):
+        check_patch(write.patch)
+    elif write.ids is not None and blind:
+        operation = DeleteIds(list(dict.fromkeys(write.ids)))
+        return Prepared(write, request, None, _resolved(operation, None))
+    return Prepared(write, request)
+
+
+def resolve(prepared: Prepared, view: View) -> Resolved:
+    """Decide a write against `view`, which holds every write before it, at the view's `now`.
+
+    Raises PreconditionFailed, Forbidden, InvalidArgument, TooLarge; then nothing is to be done.
+    """
+    if prepared.resolved is not None:
+        return prepared.resolved
+    write = prepared.write
+    _check_versions(write, view)
+    if isinstance(write, ShardUpsert):
+        assert prepared.rows is not None
+        return _resolve_upsert(write, prepared.rows, view)
+    if isinstance(write, ShardDelete):
+        places, skipped = _chosen(write, view)
+        ids = [place.segment.segment.id(place.row) for place in places]
+        return _resolved(DeleteIds(ids), len(ids), skipped)
+    return _resolve_patch(write, view)
+
+
+def _resolved(operation: Operation, affected: int | None, skipped: int = 0) -> Resolved:
+    return Resolved(operation, encode_operation(operation), affected, skipped)
+
+
+def _upsert(rows: Rows, skipped: int) -> Resolved:
+    return _resolved(UpsertRows(rows), len(rows), skipped)
+
+
+def _check_versions(write: ShardWrite, view: View) -> None:
+    for document_id, wanted in write.options.if_versions.items():
+        place = next(view.find_visible([document_id], write.visible), None)
+        found = ABSENT if place is None else place.stored().version
+        if found != wanted:
+            state = "does not exist" if found == ABSENT else f"has version {found}"
+            asked = "it was to be missing" if wanted == ABSENT else f"version {wanted} was asked"
+            raise PreconditionFailed(
+                f"document {document_id!r} {state}, {asked}; read it again",
+                id=document_id,
+                version=found,
+            )
+
+
+def _resolve_upsert(write: ShardUpsert, rows: Rows, view: View) -> Resolved:
+    kept = []
+    visible, condition = write.visible.visible, write.options.only_if
+    for row, document_id in enumerate(rows.ids):
+        if visible.must and not passes(visible, rows.flats[row]):
+            raise Forbidden("a document of the batch is outside of what you may write")
+        place = view.find(document_id)
+        flat = flat_of(place.stored().payload) if place and (visible.must or condition.must) else {}
+        if place and visible.must and not passes(visible, flat):
+            raise Forbidden("a stored document of the batch is outside of what you may write")
+        if write.mode is UpsertMode.INSERT and place:
+            continue
+        if write.mode is UpsertMode.UPDATE and not place:
+            continue
+        if not place or passes(condition, flat):
+            kept.append(row)
+    if len(kept) == len(rows):
+        return _upsert(rows, 0)
+    return _upsert(rows.take(kept), len(rows) - len(kept))
+
+
+def _chosen(write: ShardDelete | ShardPatch, view: View) -> tuple[list[Place], int]:
+    """The documents that a delete or a patch changes, and how many it leaves out."""
+    condition = write.options.only_if
+    if write.ids is None:
+        found = list(view.matching(write.filter, write.visible))
+        named = len(found)
+    else:
+        ids = list(dict.fromkeys(write.ids))
+        found, named = list(view.find_visible(ids, write.visible)), len(ids)
+    if condition.must:
+        found = [place for place in found if passes(condition, flat_of(place.stored().payload))]
+    return found, named - len(found)
+
+
+def _resolve_patch(write: ShardPatch, view: View) -> Resolved:
+    places, skipped = _chosen(write, view)
+    stored = [place.stored() for place in places]
+    contents = [_patched_payload(write, row.payload, row.id) for row in stored]
+    flats = [flat_of(content) for content in contents]
+    visible = write.visible.visible
+    if visible.must and not all(passes(visible, flat) for flat in flats):
+        raise Forbidden("a patched document would be outside of what you may write")
+    new_expiry = write.patch.expires_at
+    rows = Rows(
+        ids=[row.id for row in stored],
+        vectors=_vectors(places, view.dimension),
+        lengths=np.array([row.length for row in stored], np.float32),
+        texts=[row.text for row in stored],
+        payloads=contents,
+        expires_at=np.array(
+            [row.expires_at if new_expiry is None else new_expiry for row in stored], np.float64
+        ),
+        flats=flats,
+    )
+    return _upsert(rows, skipped)
+
+
+def _patched_payload(write: ShardPatch, payload: bytes | None, document_id: str) -> bytes:
+    try:
+        return orjson.dumps(patched(orjson.loads(payload or b"{}"), write.patch))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgument("patch.set", f"is not JSON ({document_id!r}): {error}") from None
+
+
+def _vectors(
+    places: Sequence[Place], dimension: int
+) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
+    vectors = np.empty((len(places), dimension), np.float32)
+    for position, place in enumerate(places):
+        vectors[position] = place.segment.vectors[place.row]
+    return vectors
