@@ -84,7 +84,7 @@ def _graph_bytes(replica: Replica, rows: int) -> int:
     """About what a graph of so many rows takes in memory."""
     if not replica.has_graphs:
         return 0
-    return rows * (4 * replica.dimension + 9 * replica.spec.hnsw_m + 32)
+    return rows * (4 * replica.dimension + 9 * replica.spec.hnsw_m + 105) + 3 * 1024**2
 
 
 def build_graph(replica: Replica, live: LiveSegment) -> None:

@@ -15,12 +15,11 @@ from akidb_ray.domain.errors import Corrupt
 from akidb_ray.segment.rows import Rows, decode_rows, encode_rows, split_rows
 from akidb_ray.storage.filesystem import Bytes
 from akidb_ray.storage.manifest import SegmentEntry
-from akidb_ray.storage.wal_format import RecordKind
+from akidb_ray.storage.wal_format import MAX_BODY_BYTES, RecordKind
 from akidb_ray.storage.wal_reader import LoggedGroup
 
-MAX_RECORD_BYTES = 64 * 1024**2
-# Room for the note and the framing of Arrow.
-_MAX_CONTENT_BYTES = MAX_RECORD_BYTES - 64 * 1024
+# What of a write goes into one record, with room for the note and the framing of Arrow.
+MAX_CONTENT_BYTES = MAX_BODY_BYTES - 64 * 1024
 _NOTE_BYTES = struct.Struct("<I")
 
 
@@ -75,7 +74,7 @@ class Encoded:
 def encode_operation(operation: Operation) -> Encoded:
     """Raises TooLarge when one document does not fit a record."""
     if isinstance(operation, UpsertRows):
-        parts = split_rows(operation.rows, _MAX_CONTENT_BYTES)
+        parts = split_rows(operation.rows, MAX_CONTENT_BYTES)
         return Encoded(RecordKind.UPSERT, [encode_rows(part) for part in parts])
     if isinstance(operation, DeleteIds):
         return Encoded(RecordKind.DELETE, [[part] for part in _encode_ids(operation.ids)])
@@ -84,7 +83,7 @@ def encode_operation(operation: Operation) -> Encoded:
 
 def _encode_ids(ids: Sequence[str]) -> list[bytes]:
     # An id has at most 512 bytes and three of framing.
-    per_record = _MAX_CONTENT_BYTES // 515
+    per_record = MAX_CONTENT_BYTES // 515
     starts = range(0, max(len(ids), 1), per_record)
     return [msgspec.msgpack.encode(list(ids[start : start + per_record])) for start in starts]
 

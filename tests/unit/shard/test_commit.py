@@ -196,13 +196,34 @@ def test_full_disk_leaves_no_half_written_segments_behind(
     assert status_of(replica).unindexed == 1
 
 
-def test_full_disk_at_the_swap_stops_the_replica_until_it_is_opened_again(
+@pytest.mark.parametrize(
+    ("operation", "path"),
+    [("write", "tombstones"), ("write", "manifest"), ("replace", "CURRENT")],
+)
+def test_full_disk_at_the_swap_changes_nothing(
+    replica: Replica, fs: WatchedFileSystem, operation: str, path: str
+) -> None:
+    upsert(replica, *map(str, range(30)))
+    seal(replica)
+    upsert(replica, "0", *map(str, range(30, 60)))
+    replica.freeze()
+    fs.watch.fail(operation, path, StorageFull("no room"))
+    with pytest.raises(StorageFull):
+        work(replica)
+    upsert(replica, "x")
+    assert count(replica) == 61
+    work(replica)
+    assert status_of(replica).unindexed == 1
+    assert count(crashed(replica)) == 61
+
+
+def test_disk_error_at_the_swap_stops_the_replica_until_it_is_opened_again(
     replica: Replica, fs: WatchedFileSystem
 ) -> None:
     upsert(replica, *map(str, range(30)))
     replica.freeze()
-    fs.watch.fail("replace", "CURRENT", StorageFull("no room"))
-    with pytest.raises(StorageFull):
+    fs.watch.fail("replace", "CURRENT", StorageFailed("I/O error"))
+    with pytest.raises(StorageFailed):
         work(replica)
     assert replica.failed
     with pytest.raises(StorageFailed):

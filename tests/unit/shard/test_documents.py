@@ -208,14 +208,30 @@ def test_vector_that_does_not_fit_is_refused_and_nothing_kept(replica: Replica) 
     assert count(replica) == 0
 
 
-def test_batch_above_the_limit_of_a_record_is_refused(
+def test_document_above_the_limit_of_a_record_is_refused(
     replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("akidb_ray.shard.operations.MAX_RECORD_BYTES", 2000)
+    monkeypatch.setattr("akidb_ray.shard.operations.MAX_CONTENT_BYTES", 2000)
     with pytest.raises(TooLarge):
         upsert(replica, "a", payload={"s": "x" * 2000})
     upsert(replica, "b")
     assert ids_of(replica) == ["b"]
+
+
+def test_batch_above_the_limit_of_a_record_is_one_write_of_several(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("akidb_ray.shard.operations.MAX_CONTENT_BYTES", 2000)
+    ids = [f"{number:02}" for number in range(40)]
+    outcome = upsert(replica, *ids, payload={"s": "x" * 500})
+    assert outcome.affected == 40
+    assert {d.version for d in get(replica, *ids)} == {outcome.sequence}
+    assert outcome.sequence > 10, "records of one group"
+    delete(replica, *ids[:5])
+    before = [(d.id, d.version, d.payload) for d in get(replica, *ids)]
+    again = crashed(replica)
+    assert [(d.id, d.version, d.payload) for d in get(again, *ids)] == before
+    assert len(before) == 35
 
 
 def test_view_stays_as_it_was_while_writes_go_on(replica: Replica, settle: Settle) -> None:

@@ -67,13 +67,15 @@ def _contents(replica: Replica) -> list[tuple[object, ...]]:
 
 def test_everything_is_there_again(replica: Replica, again: Callable[[Replica], Replica]) -> None:
     before = _contents(_filled(replica))
+    position = replica.view().sequence
     for _ in range(3):
         replica = again(replica)
         assert _contents(replica) == before
-        assert replica.view().sequence == 5
+        assert replica.view().sequence > position
     assert status_of(replica).unindexed < count(replica)
-    upsert(replica, "last")
-    assert get(again(replica), "last")[0].version == 6
+    sequence = upsert(replica, "last").sequence
+    assert sequence > position
+    assert get(again(replica), "last")[0].version == sequence
 
 
 def test_copy_of_the_folder_opens_as_after_a_crash(
@@ -182,10 +184,11 @@ def test_graph_that_the_library_refuses_is_built_again(replica: Replica) -> None
         original(path, produce_half)
 
     fs.inner.import_file = half  # type: ignore[method-assign]
-    seal(replica)
+    with pytest.raises(Corrupt):
+        seal(replica)
     del fs.inner.import_file  # type: ignore[attr-defined]
-    replica = crashed(replica)
     assert replica.live.sealed[0].graph is None
+    assert not fs.list(PurePosixPath("indexes"))
     seal(replica)
     assert crashed(replica).live.sealed[0].graph is not None
 
