@@ -68,28 +68,47 @@ class RowFilter:
 
 
 def flatten(payload: Mapping[str, Any]) -> dict[str, list[Scalar]]:
-    """All scalar values of a payload by path, with arrays opened. Nulls have no value.
+    """All scalar values of a payload (decoded JSON) by path. Arrays are opened, nulls left out.
 
     Raises InvalidArgument when it is nested too deeply.
     """
     flat: dict[str, list[Scalar]] = {}
-    _flatten_into(flat, payload, "", MAX_DEPTH)
+    _flatten_object(flat, payload, "", MAX_DEPTH)
     return flat
 
 
-def _flatten_into(flat: dict[str, list[Scalar]], value: Any, path: str, depth: int) -> None:
-    if isinstance(value, (Mapping, list)) and depth == 0:
+def _flatten_object(
+    flat: dict[str, list[Scalar]], value: Mapping[str, Any], prefix: str, depth: int
+) -> None:
+    # Every document that is written comes through here: exact types are told apart fastest.
+    for key, inner in value.items():
+        kind = type(inner)
+        if kind is dict:
+            _check_depth(depth)
+            _flatten_object(flat, inner, f"{prefix}{key}.", depth - 1)
+        elif kind is list:
+            _check_depth(depth)
+            _flatten_list(flat, inner, prefix + key, depth - 1)
+        elif inner is not None:
+            flat.setdefault(prefix + key, []).append(inner)
+
+
+def _flatten_list(flat: dict[str, list[Scalar]], value: list[Any], path: str, depth: int) -> None:
+    for inner in value:
+        kind = type(inner)
+        if kind is dict:
+            _check_depth(depth)
+            _flatten_object(flat, inner, f"{path}[].", depth - 1)
+        elif kind is list:
+            _check_depth(depth)
+            _flatten_list(flat, inner, f"{path}[]", depth - 1)
+        elif inner is not None:
+            flat.setdefault(path, []).append(inner)
+
+
+def _check_depth(depth: int) -> None:
+    if depth == 1:
         raise InvalidArgument("payload", f"is nested deeper than {MAX_DEPTH} levels")
-    if isinstance(value, Mapping):
-        prefix = f"{path}." if path else ""
-        for key, inner in value.items():
-            _flatten_into(flat, inner, f"{prefix}{key}", depth - 1)
-    elif isinstance(value, list):
-        for inner in value:
-            nested = isinstance(inner, (Mapping, list))
-            _flatten_into(flat, inner, f"{path}[]" if nested else path, depth - 1)
-    elif value is not None:
-        flat.setdefault(path, []).append(value)
 
 
 def passes(filter: Filter, flat: Flat) -> bool:

@@ -1,45 +1,92 @@
-"""Scripted histories of one shard, and what must be left of them wherever they stop."""
+"""Histories of one shard, and what must be left of them wherever they stop.
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+A `Driver` writes and tells an `Oracle` before and after, so that the oracle knows at each moment
+what was acknowledged, what was acknowledged as buffered, and what is under way.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 import orjson
 
 from akidb_ray.domain.collection import CollectionSpec, Metric
+from akidb_ray.domain.document import NEVER, StoredDocument, Vectors
 from akidb_ray.domain.filter import Filter, Range, RowFilter
-from akidb_ray.domain.write import ShardDelete, ShardUpsert
+from akidb_ray.domain.patch import PayloadPatch
+from akidb_ray.domain.write import (
+    DEFAULT_OPTIONS,
+    Durability,
+    ShardDelete,
+    ShardPatch,
+    ShardUpsert,
+    ShardWrite,
+    UpsertMode,
+    WriteOptions,
+    WriteOutcome,
+)
+from akidb_ray.shard.attaching import SegmentFiles, attach
 from akidb_ray.shard.maintenance import maintain
 from akidb_ray.shard.policy import ShardPolicy
-from akidb_ray.shard.recovery import create_replica, open_replica
-from akidb_ray.shard.replica import Replica
+from akidb_ray.shard.recovery import open_replica
+from akidb_ray.shard.replica import Replica, Surroundings
 from akidb_ray.storage.filesystem import FileSystem
-from tests.unit.shard.shards import NAMES, SHARD, batch, vectors_for
+from tests.unit.shard.shards import SHARD, Clock, batch, vectors_for
 
 # Retention of nothing: the log is dropped as soon as it may be.
 SPEC = CollectionSpec(16, Metric.L2, hnsw_m=4, hnsw_ef_construction=8, wal_retention_seconds=0)
 POLICY = ShardPolicy(
-    seal_rows=12, seal_idle_s=1e9, index_min_rows=10, disk_reserve_bytes=0, lock_wait_s=0.0
+    seal_rows=12,
+    seal_idle_s=1e9,
+    index_min_rows=10,
+    merge_factor=2,
+    disk_reserve_bytes=0,
+    lock_wait_s=0.0,
 )
+BUFFERED = WriteOptions(Durability.BUFFERED)
+ALL = RowFilter()
 
-# What a document is made of: the seed of its vector and text, and its number.
-Contents = dict[str, tuple[int, int]]
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A document: its vector and text follow from its id and `seed`. `version` is None until its
+    write was acknowledged.
+    """
+
+    seed: int
+    payload: Mapping[str, Any]
+    expires_at: float = NEVER
+    version: int | None = None
 
 
-@dataclass(eq=False)
+Contents = Mapping[str, Known]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Oracle:
-    """`sure` is what was acknowledged; `maybe` is that with the write under way."""
+    """`states` holds the contents that were last acknowledged as durable, and then those after each
+    buffered write since. `under_way` is what a write that was not acknowledged would leave.
 
-    sure: Contents = field(default_factory=dict)
-    maybe: Contents | None = None
+    `answers` are those of acknowledged writes by key; `sent` is the write under way if it has one.
+    `highest` is the largest sequence ever given.
+    """
 
-    def attempt(self, change: Callable[[Contents], None], write: Callable[[], object]) -> None:
-        after = dict(self.sure)
-        change(after)
-        self.maybe = after
-        write()
-        self.sure, self.maybe = after, None
+    states: tuple[Contents, ...] = ({},)
+    under_way: Contents | None = None
+    sent: ShardWrite | None = None
+    answers: Mapping[str, tuple[ShardWrite, WriteOutcome]] = field(default_factory=dict)
+    highest: int = 0
+
+    @property
+    def newest(self) -> Contents:
+        return self.states[-1]
+
+    def possible(self, power_lost: bool) -> list[Contents]:
+        """What may be there: of buffered writes a loss of power takes the last ones."""
+        acknowledged = self.states if power_lost else self.states[-1:]
+        return [*acknowledged, *([] if self.under_way is None else [self.under_way])]
 
 
 @dataclass(eq=False)
@@ -47,83 +94,179 @@ class Driver:
     """Writes to a replica and tells the oracle."""
 
     replica: Replica
-    oracle: Oracle
+    clock: Clock
+    oracle: Oracle = field(default_factory=Oracle)
 
-    def upsert(self, ids: list[str], seed: int) -> None:
-        def change(contents: Contents) -> None:
-            contents.update({id: (seed, number) for number, id in enumerate(ids)})
+    @classmethod
+    def opened(cls, fs: FileSystem, clock: Clock, oracle: Oracle) -> "Driver":
+        return cls(open_replica(fs, POLICY, Surroundings(clock=clock)), clock, oracle)
 
+    def reopen(self) -> None:
+        self.replica.close()
+        self.replica = open_replica(self.replica.fs, POLICY, self.replica.around)
+
+    def upsert(
+        self,
+        ids: list[str],
+        seed: int,
+        mode: UpsertMode = UpsertMode.UPSERT,
+        options: WriteOptions = DEFAULT_OPTIONS,
+        expires_at: float = NEVER,
+    ) -> None:
         payloads = [{"n": number, "seed": seed} for number in range(len(ids))]
-        documents = batch(ids, seed=seed, payloads=payloads)
-        write = ShardUpsert(SHARD, documents, RowFilter())
-        self.oracle.attempt(change, lambda: self.replica.write(write))
+        documents = batch(ids, seed=seed, payloads=payloads, expires_at=expires_at)
+        there = alive(self.oracle.newest, self.clock.now)
+        skipped = {UpsertMode.INSERT: there.keys(), UpsertMode.UPDATE: ids - there.keys()}
+        changes = {
+            id: Known(seed, payload, expires_at)
+            for id, payload in zip(ids, payloads, strict=True)
+            if id not in skipped.get(mode, ())
+        }
+        self._send(ShardUpsert(SHARD, documents, ALL, mode, options), changes)
 
-    def delete(self, ids: list[str]) -> None:
-        def change(contents: Contents) -> None:
-            for id in ids:
-                contents.pop(id, None)
-
-        write = ShardDelete(SHARD, RowFilter(), ids=ids)
-        self.oracle.attempt(change, lambda: self.replica.write(write))
+    def delete(self, ids: list[str], options: WriteOptions = DEFAULT_OPTIONS) -> None:
+        there = alive(self.oracle.newest, self.clock.now)
+        write = ShardDelete(SHARD, ALL, ids=ids, options=options)
+        self._send(write, {id: None for id in ids if id in there})
 
     def delete_below(self, bound: int) -> None:
-        def change(contents: Contents) -> None:
-            for id in [id for id, (_, number) in contents.items() if number < bound]:
-                del contents[id]
+        write = ShardDelete(SHARD, ALL, filter=Filter((Range("n", lt=bound),)))
+        self._send(write, dict.fromkeys(self._below(bound)))
 
-        write = ShardDelete(SHARD, RowFilter(), filter=Filter((Range("n", lt=bound),)))
-        self.oracle.attempt(change, lambda: self.replica.write(write))
+    def patch(self, ids: list[str], value: int, options: WriteOptions = DEFAULT_OPTIONS) -> None:
+        write = ShardPatch(SHARD, ALL, PayloadPatch({"p": value}), ids=ids, options=options)
+        self._send(write, self._patched(ids, value))
+
+    def patch_below(self, bound: int, value: int) -> None:
+        filter = Filter((Range("n", lt=bound),))
+        write = ShardPatch(SHARD, ALL, PayloadPatch({"p": value}), filter=filter)
+        self._send(write, self._patched(self._below(bound), value))
+
+    def _below(self, bound: int) -> list[str]:
+        there = alive(self.oracle.newest, self.clock.now)
+        return [id for id, known in there.items() if known.payload["n"] < bound]
+
+    def _patched(self, ids: list[str], value: int) -> dict[str, Known | None]:
+        there = alive(self.oracle.newest, self.clock.now)
+        return {
+            id: replace(there[id], payload={**there[id].payload, "p": value}, version=None)
+            for id in ids
+            if id in there
+        }
+
+    def attach(self, source: FileSystem, files: SegmentFiles, ids: list[str], seed: int) -> None:
+        changes = {id: Known(seed, {"n": n, "seed": seed}) for n, id in enumerate(ids)}
+        self._attempt(changes, lambda: attach(self.replica, source, [files]), durable=True)
 
     def maintain(self) -> None:
         while maintain(self.replica):
             pass
 
+    def _send(self, write: ShardWrite, changes: Mapping[str, Known | None]) -> None:
+        options = write.options
+        key = options.idempotency_key
+        self.oracle = replace(self.oracle, sent=write if key else None)
+        durable = options.durability is Durability.FSYNC
+        outcome = self._attempt(changes, lambda: self.replica.write(write), durable)
+        if key is not None:
+            answers = {**self.oracle.answers, key: (write, outcome)}
+            self.oracle = replace(self.oracle, sent=None, answers=answers)
 
-def full_history(fs: FileSystem, oracle: Oracle) -> None:
-    """Every kind of operation, from making the folder to closing it and opening it again."""
-    create_replica(fs, SPEC, NAMES)
-    driver = Driver(open_replica(fs, POLICY), oracle)
-    driver.upsert(["a", "b", "c"], seed=1)
-    driver.delete(["b"])
-    driver.upsert([f"x{n}" for n in range(12)], seed=2)
-    driver.upsert(["a", "x3", "y"], seed=3)
-    driver.maintain()
-    driver.delete(["x4", "c"])
-    driver.upsert([f"x{n}" for n in range(4, 17)], seed=4)
-    driver.upsert(["late"], seed=5)
-    driver.maintain()
-    driver.delete_below(2)
-    driver.replica.close()
-    driver.replica = open_replica(fs, POLICY)
-    driver.upsert(["z", "x5"], seed=6)
-    driver.replica.freeze()
-    driver.delete(["x6", "z"])
-    driver.maintain()
-    driver.upsert(["end"], seed=7)
+    def _attempt(
+        self,
+        changes: Mapping[str, Known | None],
+        send: Callable[[], WriteOutcome],
+        durable: bool,
+    ) -> WriteOutcome:
+        oracle = self.oracle
+        self.oracle = replace(oracle, under_way=_after(oracle.newest, changes, None))
+        outcome = send()
+        assert outcome.affected == len(changes)
+        assert outcome.sequence > oracle.highest, "a sequence was given twice"
+        after = _after(oracle.newest, changes, outcome.sequence)
+        states = (after,) if durable else (*oracle.states, after)
+        self.oracle = replace(
+            self.oracle, states=states, under_way=None, highest=outcome.sequence
+        )
+        return outcome
+
+
+def _after(
+    contents: Contents, changes: Mapping[str, Known | None], version: int | None
+) -> Contents:
+    after = {id: known for id, known in contents.items() if id not in changes}
+    for id, known in changes.items():
+        if known is not None:
+            after[id] = replace(known, version=version)
+    return after
+
+
+def alive(contents: Contents, now: float) -> Contents:
+    return {id: known for id, known in contents.items() if known.expires_at > now}
 
 
 def contents_of(replica: Replica) -> Contents:
     """All documents, each checked to be whole: vector, text and payload are of one write."""
     view = replica.view()
-    ids = sorted(view.matching_ids(Filter(), RowFilter()))
+    ids = sorted(view.matching_ids(Filter(), ALL))
     assert len(ids) == len(set(ids)) == view.documents
-    found: Contents = {}
-    for document in view.get(ids, RowFilter(), with_vector=True):
-        seed, number = _numbers(document.payload)
-        assert document.text == f"text {seed} of {document.id}"
-        np.testing.assert_array_equal(document.vector, vectors_for([document.id], seed)[0])
-        found[document.id] = (seed, number)
-    assert sorted(found) == ids
-    return found
+    documents = view.get(ids, ALL, with_vector=True)
+    assert [document.id for document in documents] == ids
+    return {document.id: _known(document) for document in documents}
 
 
-def _numbers(payload: bytes | None) -> tuple[int, int]:
-    content: Any = orjson.loads(payload or b"")
-    return content["seed"], content["n"]
+def _known(document: StoredDocument) -> Known:
+    payload = orjson.loads(document.payload or b"")
+    seed = payload["seed"]
+    assert document.text == f"text {seed} of {document.id}"
+    np.testing.assert_array_equal(document.vector, _vector(document.id, seed))
+    return Known(seed, payload, document.expires_at, document.version)
 
 
-def check(replica: Replica, oracle: Oracle) -> None:
-    """Every acknowledged write is there; the one under way is there whole or not at all."""
-    found = contents_of(replica)
-    assert found in (oracle.sure, oracle.maybe), (found, oracle)
-    oracle.sure, oracle.maybe = found, None
+@cache
+def _vector(id: str, seed: int) -> Vectors:
+    vector: Vectors = vectors_for([id], seed)[0]
+    return vector
+
+
+def check(driver: Driver, *, power_lost: bool = True) -> None:
+    """Every acknowledged write is there, the one under way whole or not at all, and those that
+    were only buffered up to one of them. A write that is sent again under its key changes nothing
+    when it was carried out, and is carried out when it was not.
+    """
+    oracle, now = driver.oracle, driver.clock.now
+    found = contents_of(driver.replica)
+    possible = [alive(contents, now) for contents in oracle.possible(power_lost)]
+    assert any(_is(found, contents, oracle.highest) for contents in possible), (found, oracle)
+    driver.oracle = _left(oracle, found, oracle.answers)
+    for write, outcome in oracle.answers.values():
+        assert driver.replica.write(write) == outcome
+    assert contents_of(driver.replica) == found
+    if oracle.sent is not None:
+        assert oracle.under_way is not None
+        answered = oracle.sent, driver.replica.write(oracle.sent)
+        found = contents_of(driver.replica)
+        assert _is(found, alive(oracle.under_way, now), oracle.highest)
+        key = str(oracle.sent.options.idempotency_key)
+        driver.oracle = _left(oracle, found, {**oracle.answers, key: answered})
+
+
+def _left(
+    oracle: Oracle, found: Contents, answers: Mapping[str, tuple[ShardWrite, WriteOutcome]]
+) -> Oracle:
+    highest = max([oracle.highest, *(known.version or 0 for known in found.values())])
+    return Oracle((found,), answers=answers, highest=highest)
+
+
+def _is(found: Contents, wanted: Contents, highest: int) -> bool:
+    """Whether these are the same documents. Those of the write under way have one new version."""
+    if found.keys() != wanted.keys():
+        return False
+    new = {id for id, known in wanted.items() if known.version is None}
+    versions = {found[id].version or 0 for id in new}
+    if len(versions) > 1 or any(version <= highest for version in versions):
+        return False
+    return all(
+        known == replace(found[id], version=None if id in new else found[id].version)
+        for id, known in wanted.items()
+    )
