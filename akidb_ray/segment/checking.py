@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from akidb_ray.domain.errors import AkiDBError, Corrupt
+from akidb_ray.domain.errors import AkiDBError, Corrupt, InvalidArgument
 from akidb_ray.segment.columns import encode_columns
 from akidb_ray.segment.documents import decode_documents
+from akidb_ray.segment.id_index import encode_ids
 from akidb_ray.segment.sealed import (
     COLUMNS,
     DERIVED,
@@ -16,12 +17,7 @@ from akidb_ray.segment.sealed import (
     map_checked,
     read_description,
 )
-from akidb_ray.segment.segment_writer import (
-    encode_ids,
-    flats_of,
-    write_description,
-    write_file,
-)
+from akidb_ray.segment.segment_writer import flats_of, write_description, write_file
 from akidb_ray.storage.filesystem import FileSystem
 
 
@@ -62,14 +58,16 @@ def _check(fs: FileSystem, path: PurePath, name: str, error: AkiDBError | None) 
 def rebuild_derived(fs: FileSystem, source: PurePath, target: PurePath, checksum: int) -> int:
     """Write the segment in `source` anew in `target`, its derived files made from the others.
 
-    Returns the new checksum. Raises Corrupt when vectors or documents are damaged.
+    Returns the new checksum. Raises Corrupt when vectors or documents are damaged; then there is
+    no `target`.
     """
     description = read_description(fs, source, checksum)
     for name in (VECTORS, DOCUMENTS):
         map_checked(fs, source / name, description.files[name])
     try:
-        documents = decode_documents(fs.map(source / DOCUMENTS))
-    except (ValueError, KeyError) as error:
+        documents = decode_documents(fs.map(source / DOCUMENTS), description.rows)
+        ids, columns = encode_ids(documents.column("id")), encode_columns(flats_of(documents))
+    except (ValueError, InvalidArgument) as error:
         raise Corrupt(str(source / DOCUMENTS), f"cannot be decoded: {error}") from error
     fs.create_directory(target)
     files = {}
@@ -77,6 +75,6 @@ def rebuild_derived(fs: FileSystem, source: PurePath, target: PurePath, checksum
         fs.copy_in(target / name, fs, source / name)
         facts = description.files[name]
         files[name] = {"size_bytes": facts.size_bytes, "crc32c": facts.crc32c}
-    files[IDS] = write_file(fs, target / IDS, encode_ids(documents.column("id")))
-    files[COLUMNS] = write_file(fs, target / COLUMNS, encode_columns(flats_of(documents)))
+    files[IDS] = write_file(fs, target / IDS, ids)
+    files[COLUMNS] = write_file(fs, target / COLUMNS, columns)
     return write_description(fs, target, description.rows, description.dimension, files)

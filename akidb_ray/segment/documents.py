@@ -9,18 +9,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from akidb_ray.segment.arrow_batches import check_schema, decode_file, encode_file
 from akidb_ray.segment.columns import RowMask
 from akidb_ray.storage.filesystem import Bytes
 
 SCHEMA = pa.schema(
-    {
-        "id": pa.large_string(),
-        "version": pa.int64(),
-        "length": pa.float32(),
-        "text": pa.large_string(),
-        "payload": pa.large_binary(),
-        "expires_at": pa.float64(),
-    }
+    [
+        pa.field("id", pa.large_string()),
+        pa.field("version", pa.int64(), nullable=False),
+        pa.field("length", pa.float32(), nullable=False),
+        pa.field("text", pa.large_string()),
+        pa.field("payload", pa.large_binary()),
+        pa.field("expires_at", pa.float64(), nullable=False),
+    ]
 )
 # What a row has that carries no document.
 _BLANKS = {"version": 0, "length": 1.0, "expires_at": float("inf")}
@@ -39,22 +40,17 @@ def take_documents(
 
 
 def join_documents(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    if len(batches) == 1:
-        return batches[0]
-    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
 
 
 def encode_documents(batch: pa.RecordBatch) -> list[Bytes]:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, SCHEMA) as writer:
-        writer.write_batch(batch)
-    return [memoryview(sink.getvalue())]
+    return encode_file(batch)
 
 
-def decode_documents(data: Bytes) -> pa.RecordBatch:
-    """The batch over mapped bytes. Raises ValueError (as pyarrow does) for other bytes."""
-    with pa.ipc.open_file(pa.py_buffer(data)) as reader:
-        batch = reader.get_batch(0)
-    if batch.schema != SCHEMA:
-        raise ValueError(f"has columns {batch.schema.names}")
+def decode_documents(data: Bytes, rows: int) -> pa.RecordBatch:
+    """The batch over mapped bytes. Raises ValueError for bytes that are no such batch."""
+    batch = decode_file(data)
+    check_schema(batch, SCHEMA)
+    if batch.num_rows != rows:
+        raise ValueError(f"holds {batch.num_rows} rows instead of {rows}")
     return batch

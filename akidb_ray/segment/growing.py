@@ -5,12 +5,15 @@ so a reader needs no lock: arrays are replaced by larger copies, and old views k
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
+from sys import getsizeof
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from akidb_ray.domain.document import NEVER, Times, Vectors
+from akidb_ray.domain.document import Times, Vectors
 from akidb_ray.domain.filter import Condition, Filter, Flat, passes
 from akidb_ray.segment.columns import RowMask
 from akidb_ray.segment.documents import SCHEMA
@@ -18,20 +21,42 @@ from akidb_ray.segment.rows import Rows
 from akidb_ray.segment.view import StoredRow
 
 _FIRST_CAPACITY = 16
-# What a row costs in memory beside its vector, text and payload: list cells, dict entry, objects.
-_ROW_OVERHEAD_BYTES = 600
+# What Python's objects take, measured: a row, a payload with values, a path in one, a value at a
+# path. To the bytes of a payload come its strings, as values.
+_ROW_BYTES = 130
+_PAYLOAD_BYTES = 200
+_PATH_BYTES = 110
+_VALUE_BYTES = 28
+_PER_PAYLOAD_BYTE = 1.75
+
+
+class _Growing:
+    """An array with room for more rows; when there is none left, a larger copy takes its place."""
+
+    def __init__(self, dtype: Any, *shape_of_row: int) -> None:
+        self.values: NDArray[Any] = np.empty((_FIRST_CAPACITY, *shape_of_row), dtype)
+
+    def put(self, first: int, last: int, added: ArrayLike) -> None:
+        """Set the rows from `first` on, which nobody reads yet."""
+        values = self.values
+        if last > len(values):
+            values = np.empty((max(last, 2 * len(values)), *values.shape[1:]), values.dtype)
+            values[:first] = self.values[:first]
+        values[first:last] = added
+        self.values = values
 
 
 class GrowingSegment:
     def __init__(self, dimension: int) -> None:
-        self._vectors = np.empty((_FIRST_CAPACITY, dimension), np.float32)
+        self._vectors = _Growing(np.float32, dimension)
+        self._versions = _Growing(np.int64)
+        self._lengths = _Growing(np.float32)
+        self._expires_at = _Growing(np.float64)
+        self._any_expires = False
         self._ids: list[str] = []
-        self._versions: list[int] = []
-        self._lengths: list[float] = []
         self._texts: list[str | None] = []
         self._payloads: list[bytes | None] = []
         self._flats: list[Flat] = []
-        self._expires_at: Times | None = None
         self._newest: dict[str, int] = {}
         # The row that held the same id before, -1 when none did: older views must still find
         # theirs.
@@ -41,51 +66,43 @@ class GrowingSegment:
     @property
     def size_bytes(self) -> int:
         """Memory that the rows take, with what is allocated for more."""
-        return self._vectors.nbytes + self._contents_bytes + len(self) * _ROW_OVERHEAD_BYTES
+        arrays = (self._vectors, self._versions, self._lengths, self._expires_at)
+        lists = (self._ids, self._texts, self._payloads, self._flats, self._former)
+        return (
+            self._contents_bytes
+            + sum(array.values.nbytes for array in arrays)
+            + sum(map(getsizeof, (*lists, self._newest)))
+        )
 
     def __len__(self) -> int:
         return len(self._ids)
 
     @property
     def vectors(self) -> Vectors:
-        return self._vectors
+        return self._vectors.values
 
     @property
     def expires_at(self) -> Times | None:
-        return self._expires_at
+        return self._expires_at.values if self._any_expires else None
 
     def append(self, rows: Rows, version: int) -> None:
-        """Add rows, all written by record number `version`."""
+        """Add rows, each id at most once, all written by record number `version`."""
         first = len(self)
-        self._reserve(first + len(rows))
-        self._vectors[first : first + len(rows)] = rows.vectors
-        self._note_expiry(first, rows.expires_at)
-        for row, document_id in enumerate(rows.ids, start=first):
-            self._former.append(self._newest.get(document_id, -1))
-            self._newest[document_id] = row
-        self._versions.extend([version] * len(rows))
-        self._lengths.extend(rows.lengths.tolist())
+        last = first + len(rows)
+        self._vectors.put(first, last, rows.vectors)
+        self._versions.put(first, last, version)
+        self._lengths.put(first, last, rows.lengths)
+        self._expires_at.put(first, last, rows.expires_at)
+        self._any_expires = self._any_expires or bool(np.isfinite(rows.expires_at).any())
+        # Before a reader can meet the new row of an id, it must find the way to the former one.
+        self._former.extend([self._newest.get(document_id, -1) for document_id in rows.ids])
+        self._newest.update(zip(rows.ids, range(first, last), strict=True))
         self._texts.extend(rows.texts)
-        self._payloads.extend(rows.payloads)
+        # Copies, since orjson gives its results in blocks of 4 KiB.
+        self._payloads.extend([p if p is None else bytes(memoryview(p)) for p in rows.payloads])
         self._flats.extend(rows.flats)
         self._ids.extend(rows.ids)
-        # The payload's bytes, and its values by path.
-        self._contents_bytes += sum(3 * len(payload) for payload in rows.payloads if payload)
-        self._contents_bytes += sum(len(text) for text in rows.texts if text)
-
-    def _reserve(self, rows: int) -> None:
-        capacity, dimension = self._vectors.shape
-        if rows > capacity:
-            larger = np.empty((max(rows, 2 * capacity), dimension), np.float32)
-            larger[:capacity] = self._vectors
-            self._vectors = larger
-
-    def _note_expiry(self, first: int, expires_at: Times) -> None:
-        if self._expires_at is None:
-            if not np.isfinite(expires_at).any():
-                return
-            self._expires_at = np.full(first, NEVER)
-        self._expires_at = np.concatenate([self._expires_at[:first], expires_at])
+        self._contents_bytes += _contents_bytes(rows)
 
     def id(self, row: int) -> str:
         return self._ids[row]
@@ -93,11 +110,11 @@ class GrowingSegment:
     def row(self, row: int) -> StoredRow:
         return StoredRow(
             self._ids[row],
-            self._versions[row],
-            self._lengths[row],
+            int(self._versions.values[row]),
+            float(self._lengths.values[row]),
             self._texts[row],
             self._payloads[row],
-            NEVER if self._expires_at is None else float(self._expires_at[row]),
+            float(self._expires_at.values[row]),
         )
 
     def flat(self, row: int) -> Flat:
@@ -107,14 +124,13 @@ class GrowingSegment:
     def documents(self) -> pa.RecordBatch:
         """All rows without their vectors, as `documents.SCHEMA` says."""
         rows = len(self)
-        expires_at = self._expires_at if self._expires_at is not None else np.full(rows, NEVER)
         columns = {
             "id": self._ids[:rows],
-            "version": self._versions[:rows],
-            "length": self._lengths[:rows],
+            "version": self._versions.values[:rows],
+            "length": self._lengths.values[:rows],
             "text": self._texts[:rows],
             "payload": self._payloads[:rows],
-            "expires_at": expires_at[:rows],
+            "expires_at": self._expires_at.values[:rows],
         }
         return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
 
@@ -137,3 +153,17 @@ class GrowingSegment:
         return np.fromiter(
             (passes(filter, self._flats[row]) for row in range(rows)), np.bool_, rows
         )
+
+
+def _contents_bytes(rows: Rows) -> int:
+    """What the objects take that rows are made of, apart from arrays and lists, within 20 %."""
+    values = chain.from_iterable(flat.values() for flat in rows.flats)
+    return (
+        _ROW_BYTES * len(rows)
+        + sum(map(len, rows.ids))
+        + sum(map(getsizeof, rows.texts))
+        + _PAYLOAD_BYTES * sum(map(bool, rows.flats))
+        + int(_PER_PAYLOAD_BYTE * sum(len(payload) for payload in rows.payloads if payload))
+        + _PATH_BYTES * sum(map(len, rows.flats))
+        + _VALUE_BYTES * sum(map(len, values))
+    )

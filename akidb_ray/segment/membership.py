@@ -1,6 +1,9 @@
 """Which rows of segments have the same ids: what attaching a segment needs to know."""
 
+from collections import Counter
+
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from akidb_ray.segment.growing import GrowingSegment
@@ -15,9 +18,10 @@ def rows_with_ids_of(
 ) -> NDArray[np.int64]:
     """Rows of `segment`, dead ones included, whose id is in `other` too: int64 (m,)."""
     if isinstance(segment, SealedSegment):
-        shared = np.flatnonzero(np.isin(segment.hashes, other.hashes, assume_unique=False))
-        rows = segment.hash_rows[shared].astype(np.int64)
-        return np.array([row for row in rows.tolist() if _is_in(other, segment.id(row))], np.int64)
+        places, others = other.id_index.pairs(segment.id_index.hashes)
+        rows = segment.id_index.rows[places].astype(np.int64)
+        same = pc.equal(segment.ids.take(rows), other.ids.take(others))
+        return np.unique(rows[same.to_numpy(zero_copy_only=False)])
     found = []
     for start in range(0, len(segment), _BLOCK_ROWS):
         ids = [segment.id(row) for row in range(start, min(start + _BLOCK_ROWS, len(segment)))]
@@ -25,13 +29,8 @@ def rows_with_ids_of(
     return np.array(found, np.int64)
 
 
-def _is_in(segment: SealedSegment, document_id: str) -> bool:
-    return segment.find(document_id, len(segment)) >= 0
-
-
 def duplicate_ids(segment: SealedSegment) -> list[str]:
-    """Ids that several rows have."""
-    same = np.flatnonzero(segment.hashes[1:] == segment.hashes[:-1])
-    pairs = [(segment.hash_rows[place], segment.hash_rows[place + 1]) for place in same.tolist()]
-    ids = [(segment.id(int(left)), segment.id(int(right))) for left, right in pairs]
-    return sorted({left for left, right in ids if left == right})
+    """Ids that several rows have, sorted."""
+    rows = segment.id_index.rows_with_shared_hashes()
+    counts = Counter(segment.ids.take(rows).to_pylist())
+    return sorted(document_id for document_id, count in counts.items() if count > 1)

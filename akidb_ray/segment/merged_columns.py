@@ -9,9 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from akidb_ray.segment.columns import MAX_PATHS, Column, Columns, encode_records
+from akidb_ray.segment.columns import (
+    MAX_PATHS,
+    Column,
+    Columns,
+    RowMask,
+    number_column,
+    sorted_words,
+    string_column,
+    write_columns,
+)
+from akidb_ray.storage.filesystem import Bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,62 +41,35 @@ def can_merge(sources: Sequence[Columns]) -> bool:
     return all(columns.complete for columns in sources) and len(paths) <= MAX_PATHS
 
 
-def merge_columns(sources: Sequence[ColumnSource]) -> list[bytes]:
+def merge_columns(sources: Sequence[ColumnSource]) -> list[Bytes]:
     """The columns of the merged rows, encoded."""
-    keys = {
-        (path, column.type)
-        for source in sources
-        for path, columns in source.columns.by_path.items()
-        for column in columns
-    }
-    records = []
-    for path, kind in sorted(keys):
-        parts = [
-            (column, source.new_rows)
-            for source in sources
-            for column in source.columns.by_path.get(path, ())
-            if column.type == kind
-        ]
-        record = _merge_words(parts) if kind == "string" else _merge_numbers(parts)
-        if len(record["rows"]):
-            records.append({"path": path, "type": kind, **record})
-    return encode_records(records, complete=True)
+    parts: dict[tuple[str, str], list[Part]] = {}
+    for source in sources:
+        for path, columns in source.columns.by_path.items():
+            for column in columns:
+                parts.setdefault((path, column.type), []).append((column, source.new_rows))
+    merged = {key: _merge(key[1], found) for key, found in parts.items()}
+    return write_columns({k: c for k, c in merged.items() if len(c.rows)}, complete=True)
 
 
 Part = tuple[Column, NDArray[np.int64]]
 
 
-def _merge_numbers(parts: Sequence[Part]) -> dict[str, Any]:
-    rows, numbers = [], []
-    for column, new_rows in parts:
-        moved = new_rows[column.rows]
-        kept = moved >= 0
-        rows.append(moved[kept])
-        assert column.numbers is not None
-        numbers.append(column.numbers[kept])
-    all_rows, values = np.concatenate(rows), np.concatenate(numbers)
-    order = np.argsort(values, kind="stable")
-    return {"rows": all_rows[order].astype(np.int32), "numbers": values[order].tobytes()}
-
-
-def _merge_words(parts: Sequence[Part]) -> dict[str, Any]:
-    words_of = [column.words.to_pylist() for column, _ in parts]
-    words = sorted(set().union(*words_of))
-    code_of = {word: code for code, word in enumerate(words)}
-    rows, codes = [], []
-    for (column, new_rows), own in zip(parts, words_of, strict=True):
+def _merge(kind: str, parts: Sequence[Part]) -> Column:
+    moved = [new_rows[column.rows] for column, new_rows in parts]
+    kept = [rows >= 0 for rows in moved]
+    rows = _chosen(moved, kept).astype(np.int32)
+    if kind != "string":
+        return number_column(kind, rows, _chosen([column.numbers for column, _ in parts], kept))
+    words, codes = sorted_words(pa.concat_arrays([column.words for column, _ in parts]))
+    entries, start = [], 0
+    for column, _ in parts:
         assert column.starts is not None
-        translated = np.fromiter((code_of[word] for word in own), np.int64, len(own))
-        entries = np.repeat(translated, np.diff(column.starts))
-        moved = new_rows[column.rows]
-        kept = moved >= 0
-        rows.append(moved[kept])
-        codes.append(entries[kept])
-    all_rows, all_codes = np.concatenate(rows), np.concatenate(codes)
-    used, all_codes = np.unique(all_codes, return_inverse=True)
-    order = np.argsort(all_codes, kind="stable")
-    return {
-        "rows": all_rows[order].astype(np.int32),
-        "words": [words[code] for code in used.tolist()],
-        "starts": np.searchsorted(all_codes[order], np.arange(len(used) + 1)),
-    }
+        own = codes[start : start + len(column.words)]
+        entries.append(np.repeat(own, np.diff(column.starts)))
+        start += len(own)
+    return string_column(rows, _chosen(entries, kept), words)
+
+
+def _chosen(arrays: Sequence[Any], kept: Sequence[RowMask]) -> NDArray[Any]:
+    return np.concatenate([array[mask] for array, mask in zip(arrays, kept, strict=True)])

@@ -17,10 +17,13 @@ from akidb_ray.domain.document import NEVER, DocumentBatch, Times, Vectors
 from akidb_ray.domain.errors import InvalidArgument, TooLarge
 from akidb_ray.domain.filter import Flat, flatten
 from akidb_ray.domain.ids import document_hash
+from akidb_ray.segment.arrow_batches import check_schema, decode_stream, encode_stream
 from akidb_ray.storage.filesystem import Bytes
 
 # Offsets, length, expiry and bits of presence; generously.
 _FIXED_BYTES_PER_ROW = 64
+# At most so much takes the rest of a stream: the schema, and what says where each array is.
+FRAMING_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,11 +71,14 @@ def rows_of(batch: DocumentBatch, metric: Metric) -> Rows:
         kept = sorted(last.values())
         batch, flats = batch.take(kept), [flats[row] for row in kept]
         expires_at = expires_at[kept]
-    vectors = np.ascontiguousarray(batch.vectors, np.float32)
-    lengths = np.ones(len(vectors), np.float32)
     if metric is Metric.COSINE:
+        vectors = np.ascontiguousarray(batch.vectors, np.float32)
         lengths = lengths_of(vectors)
         vectors = vectors / lengths[:, None]
+    else:
+        # A copy, since the log shares its memory and the caller's array is the caller's.
+        vectors = np.array(batch.vectors, np.float32, order="C")
+        lengths = np.ones(len(vectors), np.float32)
     return Rows(batch.ids, vectors, lengths, batch.texts, batch.payloads, expires_at, flats)
 
 
@@ -97,7 +103,7 @@ def lengths_of(vectors: Vectors) -> NDArray[np.float32]:
 
 def flat_of(payload: bytes | None, row: int | None = None) -> Flat:
     """What filters see of a payload. Raises InvalidArgument, naming the row."""
-    if not payload:
+    if payload is None:
         return {}
     try:
         content = orjson.loads(payload)
@@ -111,11 +117,13 @@ def flat_of(payload: bytes | None, row: int | None = None) -> Flat:
 
 
 def hashes_of(ids: Sequence[str]) -> NDArray[np.uint64]:
-    return np.fromiter((document_hash(i) for i in ids), np.uint64, len(ids))
+    return np.fromiter(map(document_hash, ids), np.uint64, len(ids))
 
 
 def size_of(rows: Rows) -> NDArray[np.int64]:
-    """At most so many bytes does each row take when it is encoded: int64 (n,)."""
+    """At most so many bytes does each row take when it is encoded: int64 (n,). The stream that
+    holds them takes up to FRAMING_BYTES more.
+    """
     fixed = 4 * rows.vectors.shape[1] + _FIXED_BYTES_PER_ROW
     contents = zip(rows.ids, rows.texts, rows.payloads, strict=True)
     return np.fromiter(
@@ -126,7 +134,7 @@ def size_of(rows: Rows) -> NDArray[np.int64]:
 
 
 def split_rows(rows: Rows, max_bytes: int) -> list[Rows]:
-    """Parts that take less than `max_bytes` each when they are encoded.
+    """Parts whose rows take at most `max_bytes` together, as `size_of` counts.
 
     Raises TooLarge for a row that does not fit.
     """
@@ -145,39 +153,63 @@ def split_rows(rows: Rows, max_bytes: int) -> list[Rows]:
     return [*parts, rows.take(range(start, len(rows)))]
 
 
+def _schema(dimension: int) -> pa.Schema:
+    return pa.schema(
+        [
+            pa.field("id", pa.large_string(), nullable=False),
+            pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False),
+            pa.field("length", pa.float32(), nullable=False),
+            pa.field("text", pa.large_string()),
+            pa.field("payload", pa.large_binary()),
+            pa.field("expires_at", pa.float64(), nullable=False),
+        ]
+    )
+
+
 def encode_rows(rows: Rows) -> list[Bytes]:
-    """An Arrow IPC stream with one batch: no work per row when it is read again."""
+    """An Arrow IPC stream with one batch: no work per row when it is read again.
+
+    The parts share the memory of large arrays. Raises InvalidArgument for an id or a text that is
+    no valid Unicode.
+    """
     dimension = rows.vectors.shape[1]
     flat = pa.array(rows.vectors.reshape(-1), pa.float32())
-    batch = pa.record_batch(
-        {
-            "id": pa.array(rows.ids, pa.large_string()),
-            "vector": pa.FixedSizeListArray.from_arrays(flat, dimension),
-            "length": pa.array(rows.lengths, pa.float32()),
-            "text": pa.array(rows.texts, pa.large_string()),
-            "payload": pa.array(rows.payloads, pa.large_binary()),
-            "expires_at": pa.array(rows.expires_at, pa.float64()),
-        }
-    )
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return [memoryview(sink.getvalue())]
+    schema = _schema(dimension)
+    try:
+        columns = [
+            pa.array(rows.ids, pa.large_string()),
+            pa.FixedSizeListArray.from_arrays(flat, dimension),
+            pa.array(rows.lengths, pa.float32()),
+            pa.array(rows.texts, pa.large_string()),
+            pa.array(rows.payloads, pa.large_binary()),
+            pa.array(rows.expires_at, pa.float64()),
+        ]
+        batch = pa.RecordBatch.from_arrays(columns, schema=schema)
+        check_schema(batch, schema)
+    except (ValueError, TypeError) as error:
+        raise InvalidArgument("documents", f"cannot be stored: {error}") from None
+    return encode_stream(batch)
 
 
 def decode_rows(data: memoryview) -> Rows:
-    """Raises ValueError or KeyError (as pyarrow does) for bytes that are no such stream."""
-    with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
-        batch = reader.read_next_batch()
-    vectors = batch.column("vector")
-    flat = vectors.flatten().to_numpy(zero_copy_only=True)
+    """Raises ValueError for bytes that are no such stream."""
+    batch = decode_stream(data)
+    kinds = batch.schema.types
+    if len(kinds) < 2 or not pa.types.is_fixed_size_list(kinds[1]):
+        raise ValueError("has no vectors")
+    dimension = kinds[1].list_size
+    check_schema(batch, _schema(dimension))
     payloads = batch.column("payload").to_pylist()
+    try:
+        flats = [flat_of(payload, row) for row, payload in enumerate(payloads)]
+    except InvalidArgument as error:
+        raise ValueError(error.detail) from error
     return Rows(
         ids=batch.column("id").to_pylist(),
-        vectors=flat.reshape(len(vectors), vectors.type.list_size),
+        vectors=batch.column("vector").flatten().to_numpy().reshape(len(payloads), dimension),
         lengths=batch.column("length").to_numpy(),
         texts=batch.column("text").to_pylist(),
         payloads=payloads,
         expires_at=batch.column("expires_at").to_numpy(),
-        flats=[flat_of(payload) for payload in payloads],
+        flats=flats,
     )

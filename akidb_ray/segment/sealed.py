@@ -10,8 +10,9 @@ The last two are derived: they can be made again from the documents. A row whose
 when the segment was written, and is in neither.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePath
+from typing import Annotated, TypeVar
 
 import msgspec
 import numpy as np
@@ -24,6 +25,7 @@ from akidb_ray.domain.filter import Condition, Filter, passes
 from akidb_ray.domain.ids import document_hash
 from akidb_ray.segment.columns import Columns, RowMask, decode_columns
 from akidb_ray.segment.documents import decode_documents
+from akidb_ray.segment.id_index import IdIndex, decode_ids
 from akidb_ray.segment.rows import flat_of
 from akidb_ray.segment.view import StoredRow
 from akidb_ray.storage.checksum import crc32c
@@ -34,23 +36,30 @@ DESCRIPTION = "segment.json"
 VECTORS, DOCUMENTS, IDS, COLUMNS = "vectors.f32", "documents.arrow", "ids.idx", "columns.arrow"
 DERIVED = (IDS, COLUMNS)
 _HINT = "; it can be made again: akidb inspect shard --repair"
-_HASH_BYTES, _ROW_BYTES = 8, 4
+T = TypeVar("T")
+_Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class FileFacts(msgspec.Struct, frozen=True):
     """Size and CRC-32C of one file."""
 
-    size_bytes: int
-    crc32c: int
+    size_bytes: _Count
+    crc32c: _Count
 
 
 class SegmentDescription(msgspec.Struct, frozen=True):
     """What `segment.json` says. Files that this version does not know are verified, not read."""
 
     format: int
-    rows: int
-    dimension: int
+    rows: _Count
+    dimension: Annotated[int, msgspec.Meta(ge=1)]
     files: dict[str, FileFacts]
+
+
+class _Format(msgspec.Struct):
+    """All that is understood of a description before its format is known."""
+
+    format: int
 
 
 def read_description(fs: FileSystem, path: PurePath, checksum: int) -> SegmentDescription:
@@ -60,12 +69,13 @@ def read_description(fs: FileSystem, path: PurePath, checksum: int) -> SegmentDe
     if crc32c(raw) != checksum:
         raise Corrupt(str(file), "is missing or its checksum does not fit")
     try:
+        written = msgspec.json.decode(raw, type=_Format).format
+        if written != FORMAT:
+            known = f"reading it with this version, which knows format {FORMAT}"
+            raise InvalidState("segment", f"of format {written}", known)
         description = msgspec.json.decode(raw, type=SegmentDescription)
     except msgspec.MsgspecError as error:
         raise Corrupt(str(file), f"is no description of a segment: {error}") from error
-    if description.format != FORMAT:
-        known = f"reading it with this version, which knows format {FORMAT}"
-        raise InvalidState("segment", f"of format {description.format}", known)
     for name in (VECTORS, DOCUMENTS, IDS, COLUMNS):
         if name not in description.files:
             raise Corrupt(str(file), f"does not name {name}")
@@ -86,27 +96,25 @@ def map_checked(fs: FileSystem, path: PurePath, facts: FileFacts) -> memoryview:
 class SealedSegment:
     """A sealed segment over its mapped files.
 
-    `hashes` are the sorted hashes of the ids, uint64 (m,), and `hash_rows` their rows, uint32 (m,).
-    `born_dead` says which rows were dead when it was written, or None when none was.
+    `ids` is an Arrow array of the ids, and `id_index` finds their rows. `born_dead` says which rows
+    were dead when it was written, or None when none was.
     """
 
     def __init__(
         self,
         vectors: Vectors,
         documents: pa.RecordBatch,
-        id_index: memoryview,
+        id_index: IdIndex,
         columns: Columns,
         attached_at: int,
         mapped_bytes: int,
     ) -> None:
-        indexed = len(id_index) // (_HASH_BYTES + _ROW_BYTES)
-        self.hashes = np.frombuffer(id_index[: _HASH_BYTES * indexed], np.uint64)
-        self.hash_rows = np.frombuffer(id_index[_HASH_BYTES * indexed :], np.uint32)
+        self.id_index = id_index
         self.columns = columns
         self.mapped_bytes = mapped_bytes
+        self.ids = documents.column("id")
         self._vectors = vectors
         self._documents = documents
-        self._ids = documents.column("id")
         self._versions = documents.column("version").to_numpy()
         self._lengths = documents.column("length").to_numpy()
         self._texts = documents.column("text")
@@ -115,8 +123,8 @@ class SealedSegment:
         expires_at = documents.column("expires_at").to_numpy()
         self._expires_at: Times | None = expires_at if np.isfinite(expires_at).any() else None
         self.born_dead: RowMask | None = None
-        if self._ids.null_count:
-            self.born_dead = self._ids.is_null().to_numpy(zero_copy_only=False)
+        if self.ids.null_count:
+            self.born_dead = self.ids.is_null().to_numpy(zero_copy_only=False)
 
     @classmethod
     def open(
@@ -131,17 +139,20 @@ class SealedSegment:
         mapped = {
             name: map_checked(fs, path / name, facts) for name, facts in description.files.items()
         }
-        rows, dimension = description.rows, description.dimension
-        try:
-            vectors = np.frombuffer(mapped[VECTORS], np.float32).reshape(rows, dimension)
-            documents = decode_documents(mapped[DOCUMENTS])
-            columns = decode_columns(mapped[COLUMNS], rows)
-            if documents.num_rows != rows:
-                raise ValueError(f"{documents.num_rows} documents for {rows} rows")
-        except (ValueError, KeyError, pa.ArrowException) as error:
-            raise Corrupt(str(path), f"its files make no sense: {error}") from error
+        rows, shape = description.rows, (description.rows, description.dimension)
+
+        def decoded(name: str, decode: Callable[[memoryview], T]) -> T:
+            try:
+                return decode(mapped[name])
+            except ValueError as error:
+                raise Corrupt(str(path / name), f"cannot be decoded: {error}") from error
+
+        vectors = decoded(VECTORS, lambda data: np.frombuffer(data, np.float32).reshape(shape))
+        documents = decoded(DOCUMENTS, lambda data: decode_documents(data, rows))
+        id_index = decoded(IDS, lambda data: decode_ids(data, documents.column("id")))
+        columns = decoded(COLUMNS, lambda data: decode_columns(data, rows))
         mapped_bytes = sum(facts.size_bytes for facts in description.files.values())
-        return cls(vectors, documents, mapped[IDS], columns, attached_at, mapped_bytes)
+        return cls(vectors, documents, id_index, columns, attached_at, mapped_bytes)
 
     def __len__(self) -> int:
         return len(self._vectors)
@@ -164,7 +175,7 @@ class SealedSegment:
 
     def id(self, row: int) -> str:
         """The id, "" for a row that carries no document."""
-        return self._ids[row].as_py() or ""
+        return self.ids[row].as_py() or ""
 
     def row(self, row: int) -> StoredRow:
         return StoredRow(
@@ -177,26 +188,17 @@ class SealedSegment:
         )
 
     def find(self, document_id: str, rows: int) -> int:
-        wanted = np.uint64(document_hash(document_id))
-        place = int(np.searchsorted(self.hashes, wanted))
-        while place < len(self.hashes) and self.hashes[place] == wanted:
-            row = int(self.hash_rows[place])
+        for row in self.id_index.rows_of(document_hash(document_id)).tolist():
             if self.id(row) == document_id:
-                return row
-            place += 1
+                return int(row)
         return -1
 
     def find_many(
         self, ids: Sequence[str], hashes: NDArray[np.uint64]
     ) -> Iterator[tuple[int, int]]:
-        if not len(self.hashes):
-            return
-        places = np.searchsorted(self.hashes, hashes)
-        places[places == len(self.hashes)] = 0
-        for position in np.flatnonzero(self.hashes[places] == hashes).tolist():
-            row = self.find(ids[position], len(self))
-            if row >= 0:
-                yield position, row
+        positions, rows = self.id_index.pairs(hashes)
+        found = zip(positions.tolist(), rows.tolist(), self.ids.take(rows).to_pylist(), strict=True)
+        return ((position, row) for position, row, known in found if ids[position] == known)
 
     def condition_mask(self, condition: Condition, rows: int) -> RowMask:
         if self.columns.knows(condition.key):

@@ -17,8 +17,9 @@ from akidb_ray.domain.filter import Flat
 from akidb_ray.segment.columns import RowMask, encode_columns
 from akidb_ray.segment.documents import encode_documents, join_documents, take_documents
 from akidb_ray.segment.growing import GrowingSegment
+from akidb_ray.segment.id_index import encode_ids
 from akidb_ray.segment.merged_columns import ColumnSource, can_merge, merge_columns
-from akidb_ray.segment.rows import flat_of, hashes_of
+from akidb_ray.segment.rows import flat_of
 from akidb_ray.segment.sealed import (
     COLUMNS,
     DESCRIPTION,
@@ -31,12 +32,12 @@ from akidb_ray.segment.sealed import (
 from akidb_ray.storage.checksum import crc32c
 from akidb_ray.storage.filesystem import Bytes, FileSystem
 
-_WRITE_BLOCK_ROWS = 8192
+_WRITE_BLOCK_BYTES = 4 * 1024**2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """Rows of a segment that go into a new one, in this order.
+    """Rows of a segment that go into a new one: int64 (n,), rising.
 
     Of rows that are not `alive` (None: all are) only the vector is carried on, for the sake of a
     graph that knows them.
@@ -58,7 +59,7 @@ def write_segment(fs: FileSystem, path: PurePath, sources: Sequence[Source], dim
         [take_documents(s.segment.documents(), s.rows, s.alive_mask) for s in sources]
     )
     contents: dict[str, Iterable[Bytes]] = {
-        VECTORS: _vector_blocks(sources),
+        VECTORS: _vector_blocks(sources, dimension),
         DOCUMENTS: encode_documents(documents),
         IDS: encode_ids(documents.column("id")),
         COLUMNS: _columns(sources, documents),
@@ -103,29 +104,26 @@ class _Checked:
             yield part
 
 
-def _vector_blocks(sources: Sequence[Source]) -> Iterable[Bytes]:
+def _vector_blocks(sources: Sequence[Source], dimension: int) -> Iterator[Bytes]:
+    block_rows = max(1, _WRITE_BLOCK_BYTES // (4 * dimension))
     for source in sources:
-        for start in range(0, len(source.rows), _WRITE_BLOCK_ROWS):
-            block = source.segment.vectors[source.rows[start : start + _WRITE_BLOCK_ROWS]]
-            yield block.tobytes()
+        for start in range(0, len(source.rows), block_rows):
+            block = source.segment.vectors[source.rows[start : start + block_rows]]
+            yield block.reshape(-1).data
 
 
-def encode_ids(ids: pa.Array) -> list[bytes]:
-    """The id index: hashes of the ids that are not null, sorted, then their rows."""
-    rows = np.flatnonzero(ids.is_valid().to_numpy(zero_copy_only=False))
-    hashes = hashes_of(ids.drop_null().to_pylist())
-    order = np.argsort(hashes, kind="stable")
-    return [hashes[order].tobytes(), rows[order].astype(np.uint32).tobytes()]
-
-
-def _columns(sources: Sequence[Source], documents: pa.RecordBatch) -> list[bytes]:
+def _columns(sources: Sequence[Source], documents: pa.RecordBatch) -> list[Bytes]:
     known = [s.segment.columns for s in sources if isinstance(s.segment, SealedSegment)]
     if len(known) == len(sources) and can_merge(known):
         return merge_columns(_column_sources(sources))
     if len(sources) == 1 and isinstance(sources[0].segment, GrowingSegment):
-        growing = sources[0].segment
-        return encode_columns(growing.flat(row) for row in sources[0].rows.tolist())
+        return encode_columns(_known_flats(sources[0].segment, sources[0]))
     return encode_columns(flats_of(documents))
+
+
+def _known_flats(growing: GrowingSegment, source: Source) -> Iterator[Flat]:
+    for row, alive in zip(source.rows.tolist(), source.alive_mask.tolist(), strict=True):
+        yield growing.flat(row) if alive else {}
 
 
 def flats_of(documents: pa.RecordBatch) -> Iterator[Flat]:

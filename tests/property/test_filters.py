@@ -13,7 +13,8 @@ from akidb_ray.domain.document import DocumentBatch
 from akidb_ray.domain.filter import Condition, Filter, Match, Range, flatten, passes
 from akidb_ray.segment.growing import GrowingSegment
 from akidb_ray.segment.rows import decode_rows, encode_rows, rows_of
-from akidb_ray.segment.sealed import SealedSegment, Source, write_segment
+from akidb_ray.segment.sealed import SealedSegment
+from akidb_ray.segment.segment_writer import Source, write_segment
 from tests.crash.faulty_filesystem import FaultyFileSystem
 
 PATH = PurePosixPath("segments/s")
@@ -81,7 +82,7 @@ def test_filters_mean_the_same_in_growing_and_sealed_segments(
         [None] * count,
         encoded,
     )
-    rows = decode_rows(memoryview(encode_rows(rows_of(batch, Metric.L2))))
+    rows = decode_rows(memoryview(b"".join(encode_rows(rows_of(batch, Metric.L2)))))
     growing = GrowingSegment(16)
     growing.append(rows, version=1)
     fs = FaultyFileSystem()

@@ -1,11 +1,16 @@
+import random
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from akidb_ray.domain.filter import Condition, Filter, Match, Range, flatten, passes
+from akidb_ray.segment.arrow_batches import decode_file, encode_file
 from akidb_ray.segment.columns import MAX_PATHS, Columns, decode_columns, encode_columns
+from akidb_ray.segment.merged_columns import ColumnSource, can_merge, merge_columns
+from akidb_ray.storage.filesystem import Bytes
 
 PAYLOADS: list[dict[str, Any]] = [
     {},
@@ -40,8 +45,11 @@ KEYS = ["n", "s", "b", "n.n", "s[].s", "missing"]
 
 
 def _columns(payloads: Sequence[dict[str, Any]]) -> Columns:
-    encoded = encode_columns(flatten(payload) for payload in payloads)
-    return decode_columns(memoryview(encoded), len(payloads))
+    return _decoded(encode_columns(flatten(payload) for payload in payloads), len(payloads))
+
+
+def _decoded(parts: Sequence[Bytes], rows: int) -> Columns:
+    return decode_columns(memoryview(b"".join(parts)), rows)
 
 
 def _naively(payloads: Sequence[dict[str, Any]], condition: Condition) -> list[bool]:
@@ -115,3 +123,114 @@ def test_a_mask_is_new_each_time() -> None:
     mask = columns.mask(Match("n", (1,)))
     mask[:] = True
     assert not np.all(columns.mask(Match("n", (1,))))
+
+
+def test_mapped_numbers_are_aligned_whatever_columns_there_are() -> None:
+    payloads = [{"a": True, "b": 1, "c": 2.5, "d": 2**63, "e": "x", "f": False}, {"a": False}]
+    columns = _columns(payloads)
+    found = [column for each in columns.by_path.values() for column in each]
+    assert len(found) == 6
+    for column in found:
+        for array in (column.rows, column.numbers, column.starts):
+            assert array is None or array.flags.aligned
+
+
+def _merged(
+    payloads: Sequence[dict[str, Any]], cuts: Sequence[int], gone: Sequence[int]
+) -> list[Bytes]:
+    """The columns of `payloads` without those `gone`, merged of those between the cuts."""
+    sources, kept = [], 0
+    for start, end in zip([0, *cuts], [*cuts, len(payloads)], strict=True):
+        new_rows = np.full(end - start, -1, np.int64)
+        for row in range(start, end):
+            if row not in gone:
+                new_rows[row - start] = kept
+                kept += 1
+        sources.append(ColumnSource(_columns(payloads[start:end]), new_rows))
+    assert can_merge([source.columns for source in sources])
+    return merge_columns(sources)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_merged_columns_are_those_of_the_merged_rows(seed: int) -> None:
+    rng = random.Random(seed)
+    payloads = rng.choices(PAYLOADS, k=rng.randrange(1, 60))
+    cuts = sorted(rng.choices(range(len(payloads) + 1), k=rng.randrange(4)))
+    gone = set(rng.sample(range(len(payloads)), k=rng.randrange(len(payloads) + 1)))
+    written = encode_columns(
+        flatten(payload) for row, payload in enumerate(payloads) if row not in gone
+    )
+    assert b"".join(_merged(payloads, cuts, sorted(gone))) == b"".join(written)
+
+
+def test_word_that_only_dead_rows_had_is_gone() -> None:
+    merged = _decoded(_merged([{"s": "a"}, {"s": "b"}, {"s": "c"}], [1], [1]), 2)
+    (column,) = merged.by_path["s"]
+    assert column.words.to_pylist() == ["a", "c"]
+
+
+def test_path_that_only_dead_rows_had_is_gone() -> None:
+    merged = _decoded(_merged([{"s": "a", "n": 1}, {"b": True}], [1], [0]), 1)
+    assert list(merged.by_path) == ["b"]
+
+
+def test_columns_with_more_paths_than_allowed_are_not_merged() -> None:
+    half = [{f"path{number}": 1 for number in range(MAX_PATHS // 2)}]
+    other = [{f"other{number}": 1 for number in range(MAX_PATHS // 2)}]
+    assert can_merge([_columns(half), _columns(other)])
+    assert not can_merge([_columns(half), _columns(other), _columns([{"one": 1}])])
+    assert not can_merge([_columns([{f"path{number}": 1 for number in range(MAX_PATHS + 1)}])])
+
+
+def test_words_are_sorted_as_python_sorts_them() -> None:
+    rng = random.Random(0)
+    characters = "aZ~\x00\x7f\x80éßЖ日\ud7ff\ue000\uffff\U00010000\U0001f600\U0010ffff"
+    words = {"".join(rng.choices(characters, k=rng.randrange(5))) for _ in range(500)}
+    (column,) = _columns([{"s": word} for word in words]).by_path["s"]
+    assert column.words.to_pylist() == sorted(words)
+
+
+def _records(payloads: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    encoded = encode_columns(flatten(payload) for payload in payloads)
+    return list(decode_file(b"".join(encoded)).to_pylist())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows": [0, 2]},
+        {"rows": [-1, 0]},
+        {"rows": [0]},
+        {"numbers": b"x"},
+        {"numbers": b""},
+        {"type": "text"},
+    ],
+)
+def test_column_of_numbers_that_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
+    _refuse(_records([{"n": 1}, {"n": 2}]), change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows": [0, 2]},
+        {"words": ["a"]},
+        {"words": ["a", None]},
+        {"starts": [0, 1]},
+        {"starts": [1, 1, 2]},
+        {"starts": [0, 1, 3]},
+        {"starts": [0, 5, 2]},
+        {"starts": []},
+    ],
+)
+def test_column_of_words_that_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
+    _refuse(_records([{"s": "a"}, {"s": "b"}]), change)
+
+
+def _refuse(records: list[dict[str, Any]], change: dict[str, Any]) -> None:
+    schema = decode_file(b"".join(encode_columns([]))).schema
+    good = encode_file(pa.RecordBatch.from_pylist(records, schema=schema))
+    assert _decoded(good, 2).by_path
+    batch = pa.RecordBatch.from_pylist([{**records[0], **change}], schema=schema)
+    with pytest.raises(ValueError, match=r"column|buffer"):
+        _decoded(encode_file(batch), 2)
