@@ -6,6 +6,7 @@ may old files go: the log's, and those that nothing names any more. Views keep m
 after their removal, so nobody waits for readers.
 """
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from akidb_ray.domain.errors import AkiDBError
+from akidb_ray.domain.errors import AkiDBError, StorageFull
 from akidb_ray.shard.idempotency import Answers
 from akidb_ray.shard.live import LiveSegment
 from akidb_ray.storage.checksum import crc32c
@@ -53,17 +54,14 @@ class Checkpoints:
         which is).
         """
         wal.sync()
-        for live in sealed:
-            if live.dirty:
-                self._write_tombstones(live)
-        manifest = self.manifest.next(
-            checkpoint=sequence,
-            segments=tuple(entry_of(live) for live in sealed),
-            wal_end=None,
-        )
-        if answers.dirty:
-            manifest = self._write_keys(manifest, answers, now)
-        write_manifest(self._fs, manifest)
+        try:
+            manifest = self._next(sealed, sequence, answers, now)
+            write_manifest(self._fs, manifest)
+        except StorageFull:
+            self._remove_unnamed()
+            raise
+        for live, entry in zip(sealed, manifest.segments, strict=True):
+            live.entry, live.dirty = entry, False
         answers.dirty = False
         former, self.manifest = self.manifest, manifest
         try:
@@ -81,14 +79,23 @@ class Checkpoints:
             self.manifest = self.manifest.next(wal_end=sequence)
             write_manifest(self._fs, self.manifest)
 
-    def _write_tombstones(self, live: LiveSegment) -> None:
+    def _next(
+        self, sealed: Sequence[LiveSegment], sequence: int, answers: Answers, now: float
+    ) -> Manifest:
+        """The manifest that is to come. The tombstones and keys that it names are written."""
+        entries = tuple(self._with_tombstones(live) for live in sealed)
+        manifest = self.manifest.next(checkpoint=sequence, segments=entries, wal_end=None)
+        return self._write_keys(manifest, answers, now) if answers.dirty else manifest
+
+    def _with_tombstones(self, live: LiveSegment) -> SegmentEntry:
         entry = entry_of(live)
+        if not live.dirty:
+            return entry
         # Named for the manifest that is to come: no live manifest names a file of this name.
         path = TOMBSTONES / f"{entry.segment}-{self.manifest.generation + 1:012d}"
         dead = np.flatnonzero(~live.live).astype(np.uint32).tobytes()
         self._write(path, dead)
-        live.entry = replace(entry, tombstones=path.name, tombstones_checksum=crc32c(dead))
-        live.dirty = False
+        return replace(entry, tombstones=path.name, tombstones_checksum=crc32c(dead))
 
     def _write_keys(self, manifest: Manifest, answers: Answers, now: float) -> Manifest:
         raw = answers.encode(now)
@@ -102,6 +109,15 @@ class Checkpoints:
         self._fs.create_directory(path.parent)
         self._fs.write(path, [content])
         self._fs.sync_directory(path.parent)
+
+    def _remove_unnamed(self) -> None:
+        """What was written for a manifest that the disk has no room for."""
+        named = files_named(self.manifest)
+        with contextlib.suppress(AkiDBError):
+            for folder in (TOMBSTONES, KEYS):
+                for path in (folder / name for name in self._fs.list(folder)):
+                    if path not in named:
+                        self._fs.remove(path)
 
     def _remove_replaced(self, former: Manifest) -> None:
         named = files_named(self.manifest)

@@ -12,6 +12,7 @@ import numpy as np
 import xxhash
 
 from akidb_ray.domain.errors import Corrupt, Exhausted, InvalidArgument
+from akidb_ray.domain.filter import Filter
 from akidb_ray.domain.write import ShardDelete, ShardPatch, ShardUpsert, ShardWrite, WriteOutcome
 from akidb_ray.shard.operations import Answer
 
@@ -52,7 +53,7 @@ def request_of(write: ShardWrite) -> Request | None:
 
 def _fingerprint(write: ShardWrite) -> bytes:
     digest = xxhash.xxh3_128(type(write).__name__.encode())
-    options = sorted(write.options.if_versions.items()), repr(write.options.only_if)
+    options = sorted(write.options.if_versions.items()), _conditions(write.options.only_if)
     if isinstance(write, ShardUpsert):
         batch = write.documents
         digest.update(np.ascontiguousarray(batch.vectors).data)
@@ -60,11 +61,16 @@ def _fingerprint(write: ShardWrite) -> bytes:
             digest.update(np.ascontiguousarray(batch.expires_at).data)
         content: object = [list(batch.ids), list(batch.texts), list(batch.payloads), write.mode]
     elif isinstance(write, ShardDelete):
-        content = [write.ids, repr(write.filter)]
+        content = [write.ids, _conditions(write.filter)]
     else:
-        content = [write.ids, repr(write.filter), _patch_content(write)]
+        content = [write.ids, _conditions(write.filter), _patch_content(write)]
     digest.update(msgspec.msgpack.encode([options, content]))
     return digest.digest()
+
+
+def _conditions(filter: Filter) -> list[str]:
+    # Kept for a day: a later version must make the same of a write that is sent again.
+    return [repr(condition) for condition in filter.must]
 
 
 def _patch_content(write: ShardPatch) -> object:

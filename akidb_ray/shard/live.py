@@ -119,7 +119,7 @@ class LiveShard:
             self.growing.grow(len(operation.rows))
             return len(operation.rows)
         if isinstance(operation, AttachSegments):
-            return sum(self._attach(entry, sequence, now) for entry in operation.entries)
+            return self._attach(operation.entries, sequence, now)
         return self._kill(operation.ids, sequence, now)
 
     def _kill(self, ids: Sequence[str], sequence: int, now: float) -> int:
@@ -131,19 +131,24 @@ class LiveShard:
             if live.attached_at < sequence
         )
 
-    def _attach(self, entry: SegmentEntry, sequence: int, now: float) -> int:
-        """Take in a segment. Replayed, it may be here already, with rows that died later on."""
-        known = [live for live in self.sealed if live.entry and live.entry.segment == entry.segment]
-        entry = replace(entry, attached_at=sequence)
-        attached = known[0] if known else self._open_segment(entry)
-        assert isinstance(attached.segment, SealedSegment)
-        for live in self.segments:
-            if live is not attached and live.attached_at <= sequence:
-                rows = rows_with_ids_of(live.segment, attached.segment)
-                live.kill(rows.tolist(), now)
-        if not known:
-            self.sealed.append(attached)
-        return int(np.count_nonzero(attached.live))
+    def _attach(self, entries: Sequence[SegmentEntry], sequence: int, now: float) -> int:
+        """Take in segments; later ones win. Replayed, they may be here, with rows that died since.
+
+        In a replay an earlier one must not take rows from a later one, which is here as well.
+        """
+        known = {live.entry.segment: live for live in self.sealed if live.entry is not None}
+        before = [live for live in self.segments if live.attached_at < sequence]
+        attached: list[LiveSegment] = []
+        for entry in entries:
+            live = known.get(entry.segment)
+            live = live or self._open_segment(replace(entry, attached_at=sequence))
+            assert isinstance(live.segment, SealedSegment)
+            for other in (*before, *attached):
+                rows = rows_with_ids_of(other.segment, live.segment)
+                other.kill(rows.tolist(), now)
+            attached.append(live)
+        self.sealed += [live for live in attached if live not in self.sealed]
+        return sum(int(np.count_nonzero(live.live)) for live in attached)
 
     @property
     def growing_segment(self) -> GrowingSegment:

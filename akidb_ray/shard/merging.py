@@ -6,6 +6,7 @@ from the graph of its largest segment, whose rows then come first and in their o
 included: a graph cannot forget a row. Of those only the vector is carried on.
 """
 
+import contextlib
 import logging
 import uuid
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from akidb_ray.domain.errors import Corrupt
+from akidb_ray.domain.errors import AkiDBError, Corrupt, StorageFull
 from akidb_ray.index.building import BuildStopped, GraphJob
 from akidb_ray.index.graph_files import base_graph, load_graph, write_graph
 from akidb_ray.index.hnsw import HnswGraph
@@ -26,7 +27,7 @@ from akidb_ray.shard.checkpoint import INDEXES, SEGMENTS, entry_of
 from akidb_ray.shard.live import LiveSegment
 from akidb_ray.shard.plan import Merge, SegmentStats, Task, plan
 from akidb_ray.shard.replica import Replica
-from akidb_ray.shard.sealing import whole_or_removed, write_live_segment
+from akidb_ray.shard.sealing import removed_when_full, whole_or_removed, write_live_segment
 
 _log = logging.getLogger(__name__)
 
@@ -95,8 +96,12 @@ def build_graph(replica: Replica, live: LiveSegment) -> None:
         live.entry = replace(entry_of(live), graph=name, graph_checksum=checksum)
         try:
             replica.checkpoint(replica.live.sealed, replica.manifest.checkpoint)
-        except BaseException:
+        except BaseException as error:
             live.entry = former
+            if isinstance(error, StorageFull):
+                # The former manifest is the live one, and does not name the graph.
+                with contextlib.suppress(AkiDBError):
+                    replica.fs.remove_tree(INDEXES / name)
             raise
         live.set_graph(graph)
         replica.publish()
@@ -110,14 +115,16 @@ def merge(replica: Replica, inputs: Sequence[LiveSegment], base: LiveSegment | N
         sources = [Source(p.live.segment, p.rows, p.alive) for p in parts]
         merged = write_live_segment(replica, sources)
         enough = np.count_nonzero(merged.live) >= replica.policy.index_min_rows
-        if replica.has_graphs and enough:
+        # What no graph held yet may be merged once more before it is indexed.
+        if replica.has_graphs and enough and any(live.graph for live in inputs):
             _index_merged(replica, merged, base)
     with replica.commit_lock:
         if merged is not None:
             _repeat_deaths(parts, merged, replica.around.clock())
         kept = [live for live in replica.live.sealed if live not in inputs]
         added = [merged] if merged is not None else []
-        replica.checkpoint([*kept, *added], replica.manifest.checkpoint)
+        with removed_when_full(replica.fs, added):
+            replica.checkpoint([*kept, *added], replica.manifest.checkpoint)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -43,7 +43,7 @@ from akidb_ray.storage.manifest import (
 )
 from akidb_ray.storage.wal import Retention, Wal
 from akidb_ray.storage.wal_format import DIRECTORY as WAL
-from akidb_ray.storage.wal_reader import WalReader, wal_files
+from akidb_ray.storage.wal_reader import WalReader, read_file_header, wal_files
 
 LOCK = PurePosixPath("LOCK")
 _log = logging.getLogger(__name__)
@@ -57,10 +57,13 @@ def create_replica(
     `names` say which tenant, database and collection it belongs to, for a person or a recovery.
     """
     fs.create_directory(PurePosixPath())
-    if not _is_there(fs):
-        collection: dict[str, Any] = {**names, "spec": asdict(spec)}
-        write_manifest(fs, Manifest(generation=1, epoch=epoch, collection=collection))
-    fs.sync_directory(PurePosixPath())
+    if _is_there(fs):
+        # A killed process may have made it and not made that durable.
+        fs.sync_directory(PurePosixPath())
+        return
+    collection: dict[str, Any] = {**names, "spec": asdict(spec)}
+    manifest = Manifest(generation=1, epoch=epoch, collection=collection, wal_end=0)
+    write_manifest(fs, manifest)
 
 
 def open_replica(
@@ -75,8 +78,6 @@ def open_replica(
     around = around or Surroundings()
     lock = fs.lock(LOCK, policy.lock_wait_s)
     try:
-        # A killed process may have swapped the manifest and not made that durable.
-        fs.sync_directory(PurePosixPath())
         return _open_locked(fs, policy, around, read_manifest(fs), lock)
     except BaseException:
         lock.release()
@@ -135,14 +136,21 @@ def memory_to_open(fs: FileSystem) -> int:
     manifest = read_manifest(fs)
     graphs = [INDEXES / entry.graph for entry in manifest.segments if entry.graph]
     files = [folder / name for folder in graphs for name in fs.list(folder)]
+    return sum(map(fs.size_bytes, files)) + 2 * _replayed_bytes(fs, manifest)
+
+
+def _replayed_bytes(fs: FileSystem, manifest: Manifest) -> int:
+    """The size of the log's files that hold more than what the segments hold already."""
     logs = wal_files(fs)
-    # A file is not replayed when the next one starts at the checkpoint, or before it.
-    replayed = [
-        path
-        for number, (_, path) in enumerate(logs)
-        if number + 1 == len(logs) or logs[number + 1][0] > manifest.checkpoint + 1
-    ]
-    return sum(map(fs.size_bytes, files)) + 2 * sum(map(fs.size_bytes, replayed))
+    # Each opening that writes starts a file: this one is the last of one that was closed in order.
+    if logs and logs[-1][0] <= (manifest.wal_end or 0) <= manifest.checkpoint:
+        return 0
+    size_bytes = 0
+    for _, path in reversed(logs):
+        size_bytes += fs.size_bytes(path)
+        if read_file_header(fs, path).previous <= manifest.checkpoint:
+            break
+    return size_bytes
 
 
 def _is_there(fs: FileSystem) -> bool:
@@ -196,15 +204,19 @@ def _load_graph(fs: FileSystem, entry: SegmentEntry) -> HnswGraph | None:
 def _remove_rubbish(fs: FileSystem, manifest: Manifest, live: LiveShard) -> None:
     entries = tuple(entry_of(segment) for segment in live.sealed)
     kept = files_named(manifest) | files_named(replace(manifest, segments=entries))
-    for folder in (SEGMENTS, INDEXES, TOMBSTONES, KEYS):
-        for name in fs.list(folder):
-            path = folder / name
-            if path not in kept:
-                _log.info("removing %s of an interrupted change", path)
-                if folder in (SEGMENTS, INDEXES):
-                    fs.remove_tree(path)
-                else:
-                    fs.remove(path)
+    folders = (SEGMENTS, INDEXES, TOMBSTONES, KEYS)
+    found = [folder / name for folder in folders for name in fs.list(folder)]
+    rubbish = [path for path in found if path not in kept]
+    if rubbish:
+        # A killed process may have swapped the manifest and not made that durable. Until it is,
+        # the former one needs its files.
+        fs.sync_directory(PurePosixPath())
+    for path in rubbish:
+        _log.info("removing %s of an interrupted change", path)
+        if path.parent in (SEGMENTS, INDEXES):
+            fs.remove_tree(path)
+        else:
+            fs.remove(path)
     for name in fs.list(WAL):
         if name.endswith(".scratch"):
             fs.remove(WAL / name)

@@ -24,7 +24,7 @@ from akidb_ray.index.building import GraphBuilder, ThreadGraphBuilder
 from akidb_ray.shard.checkpoint import Checkpoints
 from akidb_ray.shard.idempotency import Answers, Request
 from akidb_ray.shard.live import LiveSegment, LiveShard
-from akidb_ray.shard.operations import Operation, UpsertRows, encode_operation
+from akidb_ray.shard.operations import DeleteIds, Operation, UpsertRows, encode_operation
 from akidb_ray.shard.policy import ShardPolicy
 from akidb_ray.shard.pressure import check_room, write_delay_s
 from akidb_ray.shard.resolving import Prepared, Resolved, prepare, resolve
@@ -227,8 +227,12 @@ class Replica:
             raise
         if answer is not None:
             self.answers.keep(answer, sequence, now)
-        affected = affected if resolved.affected is None else resolved.affected
-        return WriteOutcome(sequence, affected, resolved.skipped)
+        skipped = resolved.skipped
+        if resolved.affected is not None:
+            affected = resolved.affected
+        elif isinstance(resolved.operation, DeleteIds):
+            skipped = len(resolved.operation.ids) - affected
+        return WriteOutcome(sequence, affected, skipped)
 
     def commit_now(self, operation: Operation) -> WriteOutcome:
         """Log and apply an operation that was resolved already, and checkpoint past it soon."""

@@ -22,7 +22,7 @@ from akidb_ray.domain.query import Hit, ShardCount, ShardGet, ShardSearch, Shard
 from akidb_ray.domain.write import ShardWrite, WriteOutcome
 from akidb_ray.index.building import GraphBuilder, ThreadGraphBuilder
 from akidb_ray.shard.attaching import SegmentFiles, attach
-from akidb_ray.shard.host_memory import HostMemory
+from akidb_ray.shard.host_memory import HostMemory, return_freed_memory
 from akidb_ray.shard.merging import improve
 from akidb_ray.shard.policy import HostPolicy, ShardPolicy
 from akidb_ray.shard.recovery import create_replica, memory_to_open, open_replica
@@ -73,6 +73,7 @@ class Replicas:
         self._lock = threading.Lock()
         self._shard_locks = [threading.Lock() for _ in range(_LOCKS)]
         self._closing = False
+        self._freed = False
         self._wake = {name: threading.Event() for name in ("flush", "improve")}
         self._threads = [
             threading.Thread(target=self._work, args=(name, work), name=name, daemon=True)
@@ -142,6 +143,10 @@ class Replicas:
             event.set()
         for thread in self._threads:
             thread.join()
+        self._close_all()
+        return_freed_memory()
+
+    def _close_all(self) -> None:
         with contextlib.ExitStack() as stack:
             for lock in self._shard_locks:
                 stack.enter_context(lock)  # one may be about to open
@@ -151,6 +156,7 @@ class Replicas:
 
     def _close(self, shard: ShardKey, replica: Replica) -> None:
         self.memory.set(shard, 0)
+        self._freed = True
         try:
             replica.close()
         except AkiDBError:
@@ -273,6 +279,9 @@ class Replicas:
             pass
         if self.memory.tight:
             self._relieve()
+        if self._freed:
+            self._freed = False
+            return_freed_memory()
         return busy
 
     def _improve_all(self) -> bool:
@@ -281,24 +290,27 @@ class Replicas:
     def _each(self, work: Callable[[Replica], bool]) -> bool:
         busy = False
         with self._lock:
-            opened_now = list(self._open.items())
-        for shard, opened in opened_now:
+            # Their keys only: what is closed meanwhile must not be held in memory.
+            shards = list(self._open)
+        for shard in shards:
             if self._closing:
                 return False
-            if time.monotonic() >= opened.retry_at and self._pin(shard, opened):
+            opened = self._pin(shard)
+            if opened is not None:
                 try:
                     busy = self._one(work, shard, opened) or busy
                 finally:
                     self._unpin(opened)
         return busy
 
-    def _pin(self, shard: ShardKey, opened: _Opened) -> bool:
-        """Keep a replica open, unless it was closed already. Does not count as use."""
+    def _pin(self, shard: ShardKey) -> _Opened | None:
+        """Keep a replica open for maintenance, which does not count as use."""
         with self._lock:
-            if self._open.get(shard) is not opened:
-                return False
+            opened = self._open.get(shard)
+            if opened is None or time.monotonic() < opened.retry_at:
+                return None
             opened.in_use += 1
-            return True
+            return opened
 
     def _unpin(self, opened: _Opened) -> None:
         with self._lock:

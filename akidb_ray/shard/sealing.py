@@ -7,10 +7,10 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from akidb_ray.domain.errors import AkiDBError
+from akidb_ray.domain.errors import AkiDBError, StorageFull
 from akidb_ray.segment.sealed import SealedSegment
 from akidb_ray.segment.segment_writer import Source, write_segment
-from akidb_ray.shard.checkpoint import SEGMENTS
+from akidb_ray.shard.checkpoint import INDEXES, SEGMENTS, entry_of
 from akidb_ray.shard.live import LiveSegment
 from akidb_ray.shard.plan import GrowingStats, should_freeze
 from akidb_ray.shard.replica import Replica
@@ -69,9 +69,10 @@ def seal_oldest(replica: Replica) -> None:
             sealed.kill(np.flatnonzero(~frozen.live[rows]).tolist(), now)
         assert frozen.frozen_at is not None
         replica.live.frozen.remove(frozen)
+        added = [sealed] if sealed is not None else []
         try:
-            added = [sealed] if sealed is not None else []
-            replica.checkpoint([*replica.live.sealed, *added], frozen.frozen_at)
+            with removed_when_full(replica.fs, added):
+                replica.checkpoint([*replica.live.sealed, *added], frozen.frozen_at)
         except BaseException:
             replica.live.frozen.insert(0, frozen)
             raise
@@ -85,6 +86,23 @@ def write_live_segment(replica: Replica, sources: Sequence[Source]) -> LiveSegme
         checksum = write_segment(replica.fs, path, sources, replica.dimension)
         segment = SealedSegment.open(replica.fs, path, checksum)
     return LiveSegment.sealed(segment, SegmentEntry(name, len(segment), checksum))
+
+
+@contextlib.contextmanager
+def removed_when_full(fs: FileSystem, written: Sequence[LiveSegment]) -> Iterator[None]:
+    """Around a checkpoint with new segments: one that does not fit leaves the former manifest the
+    live one, so nothing names their files.
+    """
+    try:
+        yield
+    except StorageFull:
+        with contextlib.suppress(AkiDBError):
+            for live in written:
+                entry = entry_of(live)
+                fs.remove_tree(SEGMENTS / entry.segment)
+                if entry.graph is not None:
+                    fs.remove_tree(INDEXES / entry.graph)
+        raise
 
 
 @contextlib.contextmanager

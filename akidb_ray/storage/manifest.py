@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from akidb_ray.domain.errors import Corrupt, InvalidState, NotFound
+from akidb_ray.domain.errors import Corrupt, InvalidState, NotFound, StorageFull
 from akidb_ray.storage.checksum import crc32c
 from akidb_ray.storage.filesystem import FileSystem
 
@@ -74,7 +74,12 @@ def write_manifest(fs: FileSystem, manifest: Manifest) -> None:
     raw = b"akidb-manifest %d %08x\n" % (_FORMAT, crc32c(body)) + body
     fs.write(path, [raw])
     fs.sync_directory(_HERE)
-    fs.replace(CURRENT, b"%s %08x\n" % (path.name.encode(), crc32c(raw)))
+    try:
+        fs.replace(CURRENT, b"%s %08x\n" % (path.name.encode(), crc32c(raw)))
+    except StorageFull:
+        # CURRENT is as it was, so nothing names the new file.
+        fs.remove(path)
+        raise
     for name in fs.list(_HERE):
         if name.startswith("manifest-") and name != path.name:
             fs.remove(PurePosixPath(name))

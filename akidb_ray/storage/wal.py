@@ -23,6 +23,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from akidb_ray.domain.errors import StorageFailed, StorageFull, TooLarge
 from akidb_ray.storage.checksum import crc32c
@@ -79,7 +80,8 @@ class Wal:
         """Go on after `last_sequence`, which WalReader found.
 
         Records above `known_end` may be in the page cache only, and look as if they were written
-        when an fsync of them failed. So their file is written anew.
+        when an fsync of them failed. So their file is written anew. Up to `known_end` they are
+        durable: a manifest, written after them, says so.
         """
         self._fs = fs
         self._epoch = epoch
@@ -88,7 +90,6 @@ class Wal:
         self._salt = 0
         self._file: AppendFile | None = None
         self._failed = False
-        fs.create_directory(DIRECTORY)
         files = wal_files(fs)
         self._last_logged = last_sequence
         self.last_sequence = last_sequence + (LEAP if files or last_sequence else 0)
@@ -97,16 +98,17 @@ class Wal:
         self.wrote = False
         self.files_count = len(files)
         self.size_bytes = sum(fs.size_bytes(path) for _, path in files)
-        if files:
-            path = files[-1][1]
-            with contextlib.suppress(StorageFull):
-                # A full disk must not be in the way of reading: then the sync below has to do.
-                if last_sequence > known_end:
-                    fs.replace(path, fs.map(path))
-            file = fs.append(path)
-            file.sync()
-            file.close()
-            fs.sync_directory(DIRECTORY)
+        if files and last_sequence > known_end:
+            self._write_anew(files[-1][1])
+
+    def _write_anew(self, path: PurePath) -> None:
+        with contextlib.suppress(StorageFull):
+            # A full disk must not be in the way of reading: then the sync below has to do.
+            self._fs.replace(path, self._fs.map(path))
+        file = self._fs.append(path)
+        file.sync()
+        file.close()
+        self._fs.sync_directory(DIRECTORY)
 
     def append(self, kind: RecordKind, bodies: Sequence[Sequence[Bytes]], written_at: float) -> int:
         """Write one group, a record for each body, not yet synced; return the group's sequence.
@@ -208,6 +210,8 @@ class Wal:
         return self._file or self._start_file()
 
     def _start_file(self) -> AppendFile:
+        if not self.files_count:
+            self._fs.create_directory(DIRECTORY)
         header = FileHeader(self.last_sequence + 1, self._last_logged, self._salts())
         path = file_name(header.first)
         # Name and header come together, durably: a file without a header is no torn one.
