@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := configs/requirements.lock.txt
 STAMP := $(VENV)/.installed
+SOAK_SECONDS ?= 1800
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 # The stamp names the folder it was made in: a repository that was moved gets a new environment.
@@ -13,7 +14,7 @@ ifneq ($(shell test -x $(BIN)/python && cat $(STAMP) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test unit lint format bench lock clean
+.PHONY: help demo serve test soak unit lint format bench lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 16
@@ -27,6 +28,9 @@ serve: $(STAMP) ## run the database in the foreground
 test: $(STAMP) ## all tests, with coverage
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m pytest --cov=akidb_ray --cov-report=term --cov-fail-under=85
+
+soak: $(STAMP) ## kill a process that writes, again and again, for SOAK_SECONDS (half an hour)
+	@SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest tests/crash/test_kill.py -q -s
 
 unit: $(STAMP) ## the tests that start no Ray
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/tidy -q

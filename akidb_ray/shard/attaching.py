@@ -111,6 +111,9 @@ def _copy_described(
         names = list(orjson.loads(raw)["files"])
     except (ValueError, KeyError, TypeError):
         raise Corrupt(str(folder / description), "is no description of files") from None
+    for name in names:
+        if PurePath(name).name != name:
+            raise InvalidArgument("segments", f"{name!r} is no name of a file in {folder}")
     fs.create_directory(target)
     for name in names:
         fs.copy_in(target / name, source, folder / name)

@@ -54,6 +54,7 @@ class LiveSegment:
         return 0 if self.entry is None else self.entry.attached_at
 
     def view(self) -> SegmentView:
+        """Under the commit lock, as all that follows here: `kill` asks whether a view is out."""
         if self._view is None:
             self._view = view_of(self.segment, self.live, self.graph)
         return self._view

@@ -16,12 +16,12 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from akidb_ray.domain.errors import AkiDBError, Corrupt, StorageFull
+from akidb_ray.domain.errors import AkiDBError, Corrupt, Exhausted, StorageFull
 from akidb_ray.index.building import BuildStopped, GraphJob
 from akidb_ray.index.graph_files import base_graph, load_graph, write_graph
 from akidb_ray.index.hnsw import HnswGraph
 from akidb_ray.segment.columns import RowMask
-from akidb_ray.segment.sealed import VECTORS
+from akidb_ray.segment.sealed import VECTORS, SealedSegment
 from akidb_ray.segment.segment_writer import Source
 from akidb_ray.shard.checkpoint import INDEXES, SEGMENTS, entry_of
 from akidb_ray.shard.live import LiveSegment
@@ -33,16 +33,24 @@ _log = logging.getLogger(__name__)
 
 
 def improve(replica: Replica) -> bool:
-    """Do the most urgent merge or build; return whether there was one."""
+    """Do the most urgent merge or build that there is memory for; return whether one was done.
+
+    Raises Exhausted when there is none for any.
+    """
+    refused: Exhausted | None = None
     with replica.merge_lock:
-        tasks = tasks_of(replica)
-        if not tasks:
-            return False
-        try:
-            _execute(replica, tasks[0])
-        except BuildStopped:
-            return False
-        return True
+        for task in tasks_of(replica):
+            try:
+                _execute(replica, task)
+                return True
+            except BuildStopped:
+                return False
+            except Exhausted as error:
+                # Another one may be smaller, and free some.
+                refused = refused or error
+    if refused is not None:
+        raise refused
+    return False
 
 
 def tasks_of(replica: Replica) -> list[Task]:
@@ -50,10 +58,8 @@ def tasks_of(replica: Replica) -> list[Task]:
     with replica.commit_lock:
         if replica.failed:
             return []
-        sealed = list(replica.live.sealed)
-    now = replica.around.clock()
-    checkpoint = replica.manifest.checkpoint
-    stats = [_stats(live, now, checkpoint) for live in sealed]
+        now, checkpoint = replica.around.clock(), replica.manifest.checkpoint
+        stats = [_stats(live, now, checkpoint) for live in replica.live.sealed]
     return plan(stats, replica.policy, graphs=replica.has_graphs)
 
 
@@ -63,7 +69,7 @@ def _stats(live: LiveSegment, now: float, checkpoint: int) -> SegmentStats:
         name=entry.segment,
         rows=view.rows,
         gone=view.rows - view.alive_count(now),
-        size_bytes=live.segment.vectors.nbytes,
+        size_bytes=_sealed(live).mapped_bytes,
         indexed=live.graph is not None,
         settled=entry.attached_at <= checkpoint,
     )
@@ -72,20 +78,29 @@ def _stats(live: LiveSegment, now: float, checkpoint: int) -> SegmentStats:
 def _execute(replica: Replica, task: Task) -> None:
     with replica.commit_lock:
         by_name = {entry_of(live).segment: live for live in replica.live.sealed}
-    names = task.segments if isinstance(task, Merge) else (task.segment,)
-    inputs = [by_name[name] for name in names]
-    with replica.around.reserve(_graph_bytes(replica, sum(len(live.live) for live in inputs))):
+        names = task.segments if isinstance(task, Merge) else (task.segment,)
+        inputs = [by_name[name] for name in names]
+        # A graph that is built upon, or over a segment as it is, has the dead rows too.
+        whole = by_name.get(task.base or "") if isinstance(task, Merge) else inputs[0]
+        rows = sum(len(s.live) if s is whole else s.view().live_count for s in inputs)
+    documents = sum(_sealed(s).mapped_bytes - s.segment.vectors.nbytes for s in inputs)
+    with replica.around.reserve(_graph_bytes(replica, rows) + 2 * documents):
         if isinstance(task, Merge):
-            merge(replica, inputs, by_name.get(task.base or ""))
+            merge(replica, inputs, whole)
         else:
             build_graph(replica, inputs[0])
 
 
 def _graph_bytes(replica: Replica, rows: int) -> int:
     """About what a graph of so many rows takes in memory."""
-    if not replica.has_graphs:
+    if not replica.has_graphs or rows < replica.policy.index_min_rows:
         return 0
     return rows * (4 * replica.dimension + 9 * replica.spec.hnsw_m + 105) + 3 * 1024**2
+
+
+def _sealed(live: LiveSegment) -> SealedSegment:
+    assert isinstance(live.segment, SealedSegment)
+    return live.segment
 
 
 def build_graph(replica: Replica, live: LiveSegment) -> None:

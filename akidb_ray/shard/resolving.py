@@ -4,8 +4,9 @@ The writer resolves filters, conditions, patches and expiry once, against all wr
 logs the outcome. Nothing here changes anything.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import orjson
@@ -28,6 +29,9 @@ from akidb_ray.segment.rows import Rows, flat_of, rows_of
 from akidb_ray.shard.idempotency import Request, request_of
 from akidb_ray.shard.operations import DeleteIds, Encoded, Operation, UpsertRows, encode_operation
 from akidb_ray.shard.view import Place, View
+
+# What a row of the growing segment takes beside its contents, measured.
+_ROW_BYTES = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +69,7 @@ def _memory_of(rows: Rows) -> int:
     """About what rows take in the growing segment, and in the log's buffers on their way."""
     contents = sum(len(payload) for payload in rows.payloads if payload)
     texts = sum(len(text) for text in rows.texts if text)
-    return 2 * rows.vectors.nbytes + 4 * contents + 2 * texts
+    return 2 * rows.vectors.nbytes + 4 * contents + 2 * texts + _ROW_BYTES * len(rows)
 
 
 def prepare(write: ShardWrite, dimension: int, metric: Metric) -> Prepared:
@@ -74,6 +78,9 @@ def prepare(write: ShardWrite, dimension: int, metric: Metric) -> Prepared:
     Raises InvalidArgument, TooLarge.
     """
     options = check_options(write.options)
+    if isinstance(write, ShardPatch):
+        check_patch(write.patch)
+        _json_of(write.patch.set)
     request = request_of(write)
     blind = request is None and not options.if_versions and not options.only_if.must
     blind = blind and not write.visible.visible.must
@@ -83,9 +90,7 @@ def prepare(write: ShardWrite, dimension: int, metric: Metric) -> Prepared:
         if blind and write.mode is UpsertMode.UPSERT:
             return Prepared(write, request, rows, _upsert(rows, 0))
         return Prepared(write, request, rows)
-    if isinstance(write, ShardPatch):
-        check_patch(write.patch)
-    elif write.ids is not None and blind:
+    if isinstance(write, ShardDelete) and write.ids is not None and blind:
         operation = DeleteIds(list(dict.fromkeys(write.ids)))
         return Prepared(write, request, None, _resolved(operation, None))
     return Prepared(write, request)
@@ -191,10 +196,14 @@ def _resolve_patch(write: ShardPatch, view: View) -> Resolved:
 
 
 def _patched_payload(write: ShardPatch, payload: bytes | None, document_id: str) -> bytes:
+    return _json_of(patched(orjson.loads(payload or b"{}"), write.patch), f" ({document_id!r})")
+
+
+def _json_of(content: Mapping[str, Any], where: str = "") -> bytes:
     try:
-        return orjson.dumps(patched(orjson.loads(payload or b"{}"), write.patch))
+        return orjson.dumps(dict(content))
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidArgument("patch.set", f"is not JSON ({document_id!r}): {error}") from None
+        raise InvalidArgument("patch.set", f"is not JSON{where}: {error}") from None
 
 
 def _vectors(

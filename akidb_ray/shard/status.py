@@ -1,5 +1,7 @@
 """How a replica stands, for people and for whoever waits until it is indexed."""
 
+import numpy as np
+
 from akidb_ray.domain.query import ShardStatus
 from akidb_ray.segment.sealed import SealedSegment
 from akidb_ray.shard.merging import tasks_of
@@ -22,6 +24,6 @@ def status_of(replica: Replica) -> ShardStatus:
 
 
 def _has_work(replica: Replica) -> bool:
-    growing = replica.live.growing.view().live_count
+    growing = int(np.count_nonzero(replica.live.growing.live))
     enough = growing >= replica.policy.index_min_rows
     return enough or bool(replica.live.frozen) or bool(tasks_of(replica))

@@ -31,6 +31,8 @@ class Machine(MemoryDisk):
         self.steps: list[str] = []
         self.stop_at: int | None = None
         self.before_step: Callable[[str], None] = lambda _: None
+        # The path and the bytes of the write whose step this is.
+        self.writing: tuple[PurePath, bytes] | None = None
         self._stopped = False
 
     def step(self, operation: str, path: PurePath) -> None:
@@ -68,7 +70,9 @@ class Machine(MemoryDisk):
     def write(self, handle: Handle, data: bytes) -> None:
         if self.stops_now and not self._stopped:
             handle.file.write(data[: len(data) // 2])
+        self.writing = handle.path, data
         self.step("write", handle.path)
+        self.writing = None
         super().write(handle, data)
 
     def sync(self, handle: Handle) -> None:

@@ -62,19 +62,21 @@ class Known:
 
 
 Contents = Mapping[str, Known]
+# What a write does: the documents that it puts, and None for those that it removes.
+Changes = Mapping[str, Known | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Oracle:
     """`states` holds the contents that were last acknowledged as durable, and then those after each
-    buffered write since. `under_way` is what a write that was not acknowledged would leave.
+    buffered write since. `under_way` is what a write would do that was not acknowledged.
 
     `answers` are those of acknowledged writes by key; `sent` is the write under way if it has one.
     `highest` is the largest sequence ever given.
     """
 
     states: tuple[Contents, ...] = ({},)
-    under_way: Contents | None = None
+    under_way: Changes | None = None
     sent: ShardWrite | None = None
     answers: Mapping[str, tuple[ShardWrite, WriteOutcome]] = field(default_factory=dict)
     highest: int = 0
@@ -86,7 +88,9 @@ class Oracle:
     def possible(self, power_lost: bool) -> list[Contents]:
         """What may be there: of buffered writes a loss of power takes the last ones."""
         acknowledged = self.states if power_lost else self.states[-1:]
-        return [*acknowledged, *([] if self.under_way is None else [self.under_way])]
+        if self.under_way is None:
+            return list(acknowledged)
+        return [*acknowledged, after(self.newest, self.under_way)]
 
 
 @dataclass(eq=False)
@@ -162,7 +166,7 @@ class Driver:
         while maintain(self.replica):
             pass
 
-    def _send(self, write: ShardWrite, changes: Mapping[str, Known | None]) -> None:
+    def _send(self, write: ShardWrite, changes: Changes) -> None:
         options = write.options
         key = options.idempotency_key
         self.oracle = replace(self.oracle, sent=write if key else None)
@@ -174,31 +178,27 @@ class Driver:
 
     def _attempt(
         self,
-        changes: Mapping[str, Known | None],
+        changes: Changes,
         send: Callable[[], WriteOutcome],
         durable: bool,
     ) -> WriteOutcome:
         oracle = self.oracle
-        self.oracle = replace(oracle, under_way=_after(oracle.newest, changes, None))
+        self.oracle = replace(oracle, under_way=changes)
         outcome = send()
         assert outcome.affected == len(changes)
         assert outcome.sequence > oracle.highest, "a sequence was given twice"
-        after = _after(oracle.newest, changes, outcome.sequence)
-        states = (after,) if durable else (*oracle.states, after)
-        self.oracle = replace(
-            self.oracle, states=states, under_way=None, highest=outcome.sequence
-        )
+        newest = after(oracle.newest, changes, outcome.sequence)
+        states = (newest,) if durable else (*oracle.states, newest)
+        self.oracle = replace(self.oracle, states=states, under_way=None, highest=outcome.sequence)
         return outcome
 
 
-def _after(
-    contents: Contents, changes: Mapping[str, Known | None], version: int | None
-) -> Contents:
-    after = {id: known for id, known in contents.items() if id not in changes}
+def after(contents: Contents, changes: Changes, version: int | None = None) -> Contents:
+    result = {id: known for id, known in contents.items() if id not in changes}
     for id, known in changes.items():
         if known is not None:
-            after[id] = replace(known, version=version)
-    return after
+            result[id] = replace(known, version=version)
+    return result
 
 
 def alive(contents: Contents, now: float) -> Contents:
@@ -219,7 +219,7 @@ def _known(document: StoredDocument) -> Known:
     payload = orjson.loads(document.payload or b"")
     seed = payload["seed"]
     assert document.text == f"text {seed} of {document.id}"
-    np.testing.assert_array_equal(document.vector, _vector(document.id, seed))
+    np.testing.assert_allclose(document.vector, _vector(document.id, seed), rtol=1e-5)
     return Known(seed, payload, document.expires_at, document.version)
 
 
@@ -237,28 +237,34 @@ def check(driver: Driver, *, power_lost: bool = True) -> None:
     oracle, now = driver.oracle, driver.clock.now
     found = contents_of(driver.replica)
     possible = [alive(contents, now) for contents in oracle.possible(power_lost)]
-    assert any(_is(found, contents, oracle.highest) for contents in possible), (found, oracle)
-    driver.oracle = _left(oracle, found, oracle.answers)
+    assert any(same_contents(found, contents, oracle.highest) for contents in possible), (
+        found,
+        oracle,
+    )
+    highest = max([oracle.highest, *(known.version or 0 for known in found.values())])
+    driver.oracle = replace(oracle, states=(found,), highest=highest)
     for write, outcome in oracle.answers.values():
         assert driver.replica.write(write) == outcome
-    assert contents_of(driver.replica) == found
+    assert not oracle.answers or contents_of(driver.replica) == found
     if oracle.sent is not None:
-        assert oracle.under_way is not None
-        answered = oracle.sent, driver.replica.write(oracle.sent)
-        found = contents_of(driver.replica)
-        assert _is(found, alive(oracle.under_way, now), oracle.highest)
-        key = str(oracle.sent.options.idempotency_key)
-        driver.oracle = _left(oracle, found, {**oracle.answers, key: answered})
+        _send_again(driver, oracle.sent)
+    driver.oracle = replace(driver.oracle, under_way=None, sent=None)
 
 
-def _left(
-    oracle: Oracle, found: Contents, answers: Mapping[str, tuple[ShardWrite, WriteOutcome]]
-) -> Oracle:
-    highest = max([oracle.highest, *(known.version or 0 for known in found.values())])
-    return Oracle((found,), answers=answers, highest=highest)
+def _send_again(driver: Driver, sent: ShardWrite) -> None:
+    """The write under way: it is carried out now, or was before."""
+    oracle = driver.oracle
+    outcome = driver.replica.write(sent)
+    found = contents_of(driver.replica)
+    assert oracle.under_way is not None
+    wanted = after(oracle.newest, oracle.under_way)
+    assert same_contents(found, alive(wanted, driver.clock.now), highest=0)
+    answers = {**oracle.answers, str(sent.options.idempotency_key): (sent, outcome)}
+    highest = max(oracle.highest, outcome.sequence)
+    driver.oracle = replace(oracle, states=(found,), answers=answers, highest=highest)
 
 
-def _is(found: Contents, wanted: Contents, highest: int) -> bool:
+def same_contents(found: Contents, wanted: Contents, highest: int) -> bool:
     """Whether these are the same documents. Those of the write under way have one new version."""
     if found.keys() != wanted.keys():
         return False

@@ -1,67 +1,104 @@
-"""Embeds one shard and writes numbered batches until it is killed.
+"""Embeds one shard and writes to it from several threads until it is killed.
 
-Run as `python -m tests.crash.kill_child FOLDER FIRST`. Each line on stdout acknowledges one write:
-`upsert N` or `delete N`, N being the number of its batch.
+Run as `python -m tests.crash.kill_child FOLDER SEED NUMBERS`, NUMBERS being the first step of each
+writer with commas in between. It says `opening` on stdout before it opens the shard; then each line
+`WRITER NUMBER SEQUENCE AFFECTED SKIPPED` acknowledges one step.
 """
 
+import os
 import sys
 import threading
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from akidb_ray.domain.collection import CollectionSpec, Metric
-from akidb_ray.domain.filter import RowFilter
-from akidb_ray.domain.write import ShardDelete, ShardUpsert
-from akidb_ray.shard.maintenance import maintain
-from akidb_ray.shard.policy import ShardPolicy
+import pytest
+
+from akidb_ray.domain.errors import PreconditionFailed
+from akidb_ray.domain.write import ShardWrite, WriteOutcome
+from akidb_ray.shard.attaching import attach
+from akidb_ray.shard.merging import improve
 from akidb_ray.shard.recovery import create_replica, open_replica
 from akidb_ray.shard.replica import Replica
+from akidb_ray.shard.sealing import flush
+from akidb_ray.storage.memory_filesystem import MemoryFileSystem
 from akidb_ray.storage.os_filesystem import OsFileSystem
-from tests.unit.shard.shards import NAMES, SHARD, batch
+from tests.crash.histories import Contents, after, contents_of
+from tests.crash.kill_plan import POLICY, SPEC, Step, plan, writer_of
+from tests.unit.shard.shards import NAMES
 
-SPEC = CollectionSpec(16, Metric.COSINE, hnsw_m=8, hnsw_ef_construction=16, wal_retention_seconds=0)
-POLICY = ShardPolicy(seal_rows=120, index_min_rows=100, disk_reserve_bytes=0)
-BATCH = 8
-
-
-def ids_of_batch(number: int) -> list[str]:
-    """Its own documents, and one that every batch overwrites."""
-    return [*(f"{number}-{position}" for position in range(BATCH)), "shared"]
+_PAUSE_S = 0.002
 
 
-def is_deleted_later(number: int) -> bool:
-    return number % 3 == 0
-
-
-def _write(replica: Replica, first: int) -> None:
+def _write(replica: Replica, seed: int, writer: int, first: int, there: Contents) -> None:
     for number in range(first, 10**9):
-        ids = ids_of_batch(number)
-        payloads = [{"batch": number, "n": position} for position in range(len(ids))]
-        documents = batch(ids, seed=number, payloads=payloads)
-        replica.write(ShardUpsert(SHARD, documents, RowFilter()))
-        _say(f"upsert {number}")
-        if is_deleted_later(number):
-            replica.write(ShardDelete(SHARD, RowFilter(), ids=ids[:BATCH]))
-            _say(f"delete {number}")
+        step = plan(seed, writer, number, there)
+        outcome = _carry_out(replica, step)
+        assert outcome.affected == len(step.changes)
+        there = after(there, step.changes, outcome.sequence)
+        _say(f"{writer} {number} {outcome.sequence} {outcome.affected} {outcome.skipped}")
+
+
+def _carry_out(replica: Replica, step: Step) -> WriteOutcome:
+    if step.write is None:
+        source = MemoryFileSystem()
+        return attach(replica, source, [step.segment(source)])
+    if step.write.options.if_versions:
+        _expect_refusal(replica, step.write, step.write.options.if_versions)
+    outcome = replica.write(step.write)
+    if step.key is not None:
+        assert replica.write(step.write) == outcome
+    return outcome
+
+
+def _expect_refusal(replica: Replica, write: ShardWrite, versions: Mapping[str, int]) -> None:
+    wrong = {id: version + 1 for id, version in versions.items()}
+    options = replace(write.options, if_versions=wrong, idempotency_key=None)
+    with pytest.raises(PreconditionFailed):
+        replica.write(replace(write, options=options))
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    # One system call: a line is said whole or not at all.
+    os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
 
-def _maintain(replica: Replica) -> None:
+def _maintain(replica: Replica, work: Callable[[Replica], bool]) -> None:
     pause = threading.Event()
     while True:
-        if not maintain(replica):
-            pause.wait(0.002)
+        if not work(replica):
+            pause.wait(_PAUSE_S)
+
+
+def _start(work: Callable[[], None]) -> None:
+    def run() -> None:
+        try:
+            work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+
+    threading.Thread(target=run, daemon=True).start()
 
 
 def main() -> None:
-    fs = OsFileSystem(Path(sys.argv[1]))
-    create_replica(fs, SPEC, NAMES)
-    replica = open_replica(fs, POLICY)
-    threading.Thread(target=_maintain, args=(replica,), daemon=True).start()
-    _write(replica, first=int(sys.argv[2]))
+    folder, seed, numbers = sys.argv[1:]
+    with pytest.MonkeyPatch.context() as patch:
+        # Groups of several records, and files of the log that are soon full.
+        patch.setattr("akidb_ray.shard.operations.MAX_CONTENT_BYTES", 3000)
+        patch.setattr("akidb_ray.storage.wal.ROTATE_BYTES", 100_000)
+        fs = OsFileSystem(Path(folder))
+        _say("opening")
+        create_replica(fs, SPEC, NAMES)
+        replica = open_replica(fs, POLICY)
+        contents = contents_of(replica)
+        for work in (flush, improve):
+            _start(lambda work=work: _maintain(replica, work))
+        for writer, first in enumerate(map(int, numbers.split(","))):
+            own = {id: known for id, known in contents.items() if writer_of(id) == writer}
+            _start(lambda args=(int(seed), writer, first, own): _write(replica, *args))
+        threading.Event().wait()
 
 
 if __name__ == "__main__":

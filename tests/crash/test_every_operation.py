@@ -2,75 +2,139 @@
 
 import contextlib
 import random
+from collections.abc import Iterator, Sequence
+from itertools import count, pairwise
+from operator import itemgetter
 from pathlib import PurePosixPath
 
 import pytest
 
-from akidb_ray.domain.errors import NotFound, StorageFailed
+from akidb_ray.domain.errors import StorageFailed
 from akidb_ray.shard.recovery import create_replica, open_replica
-from akidb_ray.storage.manifest import CURRENT
 from tests.crash.faulty_filesystem import FaultyFileSystem, Keep, Machine, run_until
-from tests.crash.histories import POLICY, SPEC, Driver, Oracle, check, full_history
-from tests.unit.shard.shards import NAMES
+from tests.crash.histories import POLICY, SPEC, Driver, Oracle, check
+from tests.crash.scripted import Moment, full_history, late_clock, moments_of, small_limits
+from tests.unit.shard.shards import NAMES, Clock
 
 pytestmark = pytest.mark.crash
-
-
-def _whole_history() -> list[str]:
-    """All steps of the history when nothing stops it."""
-    fs, oracle = FaultyFileSystem(), Oracle()
-    assert run_until(fs.machine, None, lambda: full_history(fs, oracle))
-    steps = list(fs.machine.steps)
-    check(open_replica(fs.machine.after_end(Keep.SYNCED), POLICY), oracle)
-    return steps
-
-
-STEPS = _whole_history()
 PLACE = PurePosixPath("tenants/acme/docs/0000")
 
 
-def _stopped_at(step: int, keep: Keep) -> tuple[FaultyFileSystem, Oracle]:
-    fs, oracle = FaultyFileSystem(), Oracle()
-    assert not run_until(fs.machine, step, lambda: full_history(fs, oracle))
-    return fs.machine.after_end(keep, seed=step), oracle
+@pytest.fixture(autouse=True, scope="module")
+def limits() -> Iterator[None]:
+    with small_limits():
+        yield
 
 
-def _was_made(fs: FaultyFileSystem, oracle: Oracle) -> bool:
-    """Make the folder when the end came before it was there, as a second attempt would."""
-    try:
-        open_replica(fs, POLICY).close()
-        return True
-    except NotFound:
-        assert not oracle.sure, "a shard with acknowledged writes is gone"
-        create_replica(fs, SPEC, NAMES)
-        return False
+@pytest.fixture(scope="module")
+def moments(limits: None) -> list[Moment]:
+    return moments_of(full_history)
+
+
+def _opened(fs: FaultyFileSystem, clock: Clock, oracle: Oracle, keep: Keep) -> Driver:
+    """Opened again, and checked."""
+    driver = Driver.opened(fs, clock, oracle)
+    check(driver, power_lost=keep is not Keep.EVERYTHING)
+    return driver
+
+
+def _ended(driver: Driver, keep: Keep, seed: int = 0) -> Driver:
+    """What another end leaves, opened and checked."""
+    assert isinstance(driver.replica.fs, FaultyFileSystem)
+    fs = driver.replica.fs.machine.after_end(keep, seed)
+    return _opened(fs, driver.clock, driver.oracle, keep)
+
+
+def _some(moments: Sequence[Moment], count: int) -> list[tuple[int, Moment]]:
+    """A sample, the same in each run; the tests that take one are too slow for all."""
+    return sorted(random.Random(7).sample(list(enumerate(moments)), count), key=itemgetter(0))
 
 
 @pytest.mark.parametrize("keep", Keep)
-def test_acknowledged_writes_survive_an_end_at_every_step(keep: Keep) -> None:
-    assert len(STEPS) > 150
-    for step in range(len(STEPS)):
-        fs, oracle = _stopped_at(step, keep)
-        if not fs.exists(CURRENT):
-            _was_made(fs, oracle)
-        replica = open_replica(fs, POLICY)
-        check(replica, oracle)
-        driver = Driver(replica, oracle)
-        driver.upsert(["a", "after"], seed=9)
-        driver.maintain()
-        # What was acknowledged after the recovery must survive a loss of power as well.
-        fs = fs.machine.after_end(Keep.SYNCED)
-        check(open_replica(fs, POLICY), oracle)
+def test_acknowledged_writes_survive_an_end_at_every_step(
+    moments: list[Moment], keep: Keep
+) -> None:
+    steps = {moment.step.split(".")[0].rstrip("0123456789") for moment in moments}
+    assert len(moments) > 600
+    assert {"remove wal/", "remove keys/", "rename CURRENT"} < steps
+    chosen = list(enumerate(moments)) if keep is Keep.SOME else _some(moments, 300)
+    for step, moment in chosen:
+        driver = _opened(*moment.end(keep, seed=step), keep)
+        if step % 4 == 0:
+            # What was acknowledged after the recovery must survive a loss of power as well.
+            driver.upsert(["a", "after"], seed=90)
+            driver.maintain()
+            _ended(driver, Keep.SYNCED)
 
 
-def test_swap_that_recovery_builds_on_is_durable_before_the_former_files_go() -> None:
-    swaps = [number for number, step in enumerate(STEPS) if step == "rename CURRENT"]
-    assert len(swaps) > 5
-    for step in swaps:
-        for seed in range(12):
-            fs, oracle = _stopped_at(step + 1, Keep.EVERYTHING)
-            open_replica(fs, POLICY)
-            check(open_replica(fs.machine.after_end(Keep.SOME, seed), POLICY), oracle)
+def test_swap_that_recovery_builds_on_is_durable_before_the_former_files_go(
+    moments: list[Moment],
+) -> None:
+    swapped = [after for before, after in pairwise(moments) if before.step == "rename CURRENT"]
+    assert len(swapped) > 10
+    for step, moment in enumerate(swapped):
+        fs, clock, oracle = moment.end(Keep.EVERYTHING)
+        driver = Driver.opened(fs, clock, oracle)
+        _ended(driver, Keep.SOME, seed=step)
+
+
+def test_acknowledged_writes_survive_ends_during_recovery(moments: list[Moment]) -> None:
+    rng = random.Random(3)
+    for step, moment in _some(moments, 90):
+        keep = rng.choice(list(Keep))
+        fs, clock, oracle = moment.end(keep, seed=step)
+        for _ in range(3):
+            oracle = _recover_until(fs, clock, oracle, rng.randrange(25))
+            # A loss of power is not undone by a kill after it.
+            keep = rng.choice([Keep.SYNCED, Keep.SOME])
+            fs = fs.machine.after_end(keep, seed=rng.randrange(2**32))
+        _opened(fs, clock, oracle, keep)
+
+
+def _recover_until(fs: FaultyFileSystem, clock: Clock, oracle: Oracle, steps: int) -> Oracle:
+    """Open and go on for so many steps; return what is known then."""
+    drivers: list[Driver] = []
+
+    def work() -> None:
+        drivers.append(Driver.opened(fs, clock, oracle))
+        check(drivers[0])
+        drivers[0].upsert(["a", "again"], seed=91)
+        drivers[0].maintain()
+
+    run_until(fs.machine, steps, work)
+    return drivers[0].oracle if drivers else oracle
+
+
+@pytest.mark.parametrize("keep", [Keep.SYNCED, Keep.SOME])
+def test_acknowledged_writes_survive_a_failed_sync(moments: list[Moment], keep: Keep) -> None:
+    """After a failed fsync the unsynced bytes are in memory only, though they look clean."""
+    syncs = [moment for moment in moments if moment.step.startswith("sync")]
+    assert len(syncs) > 150
+    for number, _ in _some(syncs, 35):
+        fs, clock = FaultyFileSystem(), late_clock()
+        create_replica(fs, SPEC, NAMES)
+        driver = Driver.opened(fs, clock, Oracle())
+        _fail_sync(fs.machine, number)
+        # Where only the removal of old files fails, the shard goes on.
+        with contextlib.suppress(StorageFailed):
+            full_history(driver, fs.machine)
+        # The process goes on: it opens the replica again, and writes.
+        fs.machine.before_step = lambda _: None
+        fs.machine.locked.clear()
+        driver = _opened(fs, clock, driver.oracle, Keep.EVERYTHING)
+        for seed in (92, 93, 94):
+            driver.upsert([f"after-{seed}"], seed=seed)
+        _ended(driver, keep, seed=number)
+
+
+def _fail_sync(machine: Machine, number: int) -> None:
+    syncs = count()
+
+    def fail(step: str) -> None:
+        if step.startswith("sync") and next(syncs) == number:
+            raise StorageFailed(f"{step}: I/O error")
+
+    machine.before_step = fail
 
 
 @pytest.mark.parametrize("keep", Keep)
@@ -87,61 +151,3 @@ def test_shard_that_was_found_made_is_there_for_good(keep: Keep) -> None:
         open_replica(fs.subtree(PLACE), POLICY)
         steps += 1
     assert steps > 10
-
-
-def test_acknowledged_writes_survive_an_end_during_recovery() -> None:
-    rng = random.Random(3)
-    for step in range(len(STEPS)):
-        fs, oracle = _stopped_at(step, rng.choice(list(Keep)))
-        for _ in range(3):
-            survivor = fs
-            run_until(
-                survivor.machine,
-                rng.randrange(25),
-                lambda fs=survivor, oracle=oracle: _recover_and_go_on(fs, oracle),
-            )
-            fs = survivor.machine.after_end(rng.choice(list(Keep)), seed=rng.randrange(2**32))
-        if fs.exists(CURRENT):
-            check(open_replica(fs, POLICY), oracle)
-        else:
-            assert not oracle.sure
-
-
-def _recover_and_go_on(fs: FaultyFileSystem, oracle: Oracle) -> None:
-    create_replica(fs, SPEC, NAMES)
-    replica = open_replica(fs, POLICY)
-    check(replica, oracle)
-    driver = Driver(replica, oracle)
-    driver.upsert(["a", "again"], seed=11)
-    driver.maintain()
-
-
-@pytest.mark.parametrize("keep", [Keep.SYNCED, Keep.SOME])
-def test_acknowledged_writes_survive_a_failed_sync_at_every_place(keep: Keep) -> None:
-    """After a failed fsync the unsynced bytes are in memory only, though they look clean."""
-    for number in [number for number, step in enumerate(STEPS) if step.startswith("sync")]:
-        fs, oracle = FaultyFileSystem(), Oracle()
-        _fail_at(fs.machine, number)
-        # Where only the removal of old files fails, the shard goes on.
-        with contextlib.suppress(StorageFailed):
-            full_history(fs, oracle)
-        # The process goes on: it opens the replica again, and writes.
-        fs.machine.locked.clear()
-        if not fs.exists(CURRENT):
-            assert not oracle.sure
-            continue
-        replica = open_replica(fs, POLICY)
-        check(replica, oracle)
-        driver = Driver(replica, oracle)
-        for seed in (21, 22, 23):
-            driver.upsert([f"after-{seed}"], seed=seed)
-        check(open_replica(fs.machine.after_end(keep, seed=number), POLICY), oracle)
-
-
-def _fail_at(machine: Machine, number: int) -> None:
-    def fail(step: str) -> None:
-        if len(machine.steps) == number:
-            machine.steps.append(f"{step} failed")
-            raise StorageFailed(f"{step}: I/O error")
-
-    machine.before_step = fail

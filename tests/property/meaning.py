@@ -62,8 +62,8 @@ def payload_after(payload: dict[str, Any], patch: PayloadPatch) -> dict[str, Any
     """The payload after a patch, by the words of `domain/patch.py`, one step at a time."""
     if patch.replace:
         return dict(patch.set)
-    after = orjson.loads(orjson.dumps(payload))
-    for key, value in patch.set.items():
+    after, values = orjson.loads(orjson.dumps([payload, dict(patch.set)]))
+    for key, value in values.items():
         target, name = _place(after, key, make=True)
         target[name] = value
     for key in patch.unset:

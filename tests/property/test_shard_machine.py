@@ -97,5 +97,5 @@ def test_shard_agrees_with_the_oracle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("uuid.uuid4", lambda: uuid.UUID(int=random.getrandbits(128), version=4))
     run_state_machine_as_test(
         ShardMachine,
-        settings=settings(max_examples=40, stateful_step_count=35, deadline=None, print_blob=True),
+        settings=settings(max_examples=60, stateful_step_count=40, deadline=None, print_blob=True),
     )

@@ -95,14 +95,19 @@ class Upkeep(Writing):
     def _settled_at(self, place: int) -> LiveSegment:
         return self.settled[place % len(self.settled)]
 
-    @precondition(lambda self: self.replica.live.sealed)
+    @property
+    def buildable(self) -> list[LiveSegment]:
+        """Segments that may get a graph, or another one in its place."""
+        missing = [live for live in self.replica.live.sealed if live.graph is None]
+        indexed = [live for live in self.settled if live.graph is not None]
+        return [live for live in (*missing, *indexed) if len(live.live)]
+
+    @precondition(lambda self: self.buildable)
     @rule(place=st.integers(0, 7), by=interruptions)
     def build_graph(self, place: int, by: Interruption | None) -> None:
-        sealed = self.replica.live.sealed
-        chosen = sealed[place % len(sealed)]
-        if len(chosen.live):
-            with self.interrupted(by), self.replica.merge_lock:
-                build_graph(self.replica, chosen)
+        chosen = self.buildable[place % len(self.buildable)]
+        with self.interrupted(by), self.replica.merge_lock:
+            build_graph(self.replica, chosen)
 
     def interrupt(self, interruption: Interruption) -> None:
         draft = interruption.draft
@@ -153,11 +158,30 @@ class Upkeep(Writing):
             self._work()
         self.crash(keep, seed, [])
 
-    @rule(parts=st.lists(drafts, min_size=1, max_size=4), keep=keeps, seed=seeds)
-    def crash_after_buffered_writes(self, parts: list[Draft], keep: Keep, seed: int) -> None:
+    @rule(
+        parts=st.lists(drafts, min_size=1, max_size=4),
+        then=st.sampled_from(["crash", "crash", "flush", "freeze", "sync", "reopen"]),
+        keep=keeps,
+        seed=seeds,
+    )
+    def crash_after_buffered_writes(
+        self, parts: list[Draft], then: str, keep: Keep, seed: int
+    ) -> None:
+        """They may be lost from some point on, unless something synced them before."""
         for number, draft in enumerate(parts):
-            self.upsert(draft, replace(BUFFERED, key=f"lost {self.sequence} {number}"))
+            key = f"lost {self.sequence} {number}"
+            self.upsert(draft, replace(BUFFERED, key=key))
             self.delete(list(draft.ids[::3]), BUFFERED)
+        match then:
+            case "flush":
+                self.tick(self.policy.buffered_sync_s)
+                self.flush(None)
+            case "freeze":
+                self.freeze()
+            case "sync":
+                self.sync()
+            case "reopen":
+                self.reopen()
         self.crash(keep, seed, [])
 
     @rule()

@@ -29,7 +29,7 @@ from tests.property.choices import (
     terms,
 )
 from tests.property.machine import ALL, Shard
-from tests.property.oracle import Change, documents_of
+from tests.property.oracle import KEY_LIFETIME_S, Change, documents_of
 from tests.unit.shard.shards import SHARD
 
 
@@ -69,9 +69,17 @@ class Writing(Shard):
         self.write(ShardPatch(SHARD, ALL, change, filter=filter, options=options))
 
     @precondition(lambda self: self.sent)
-    @rule(place=st.integers(0, 7), durability=st.sampled_from(Durability))
-    def send_again(self, place: int, durability: Durability) -> None:
+    @rule(
+        place=st.integers(0, 7),
+        durability=st.sampled_from(Durability),
+        age_s=st.sampled_from([0.0, 0.0, KEY_LIFETIME_S - 0.5, KEY_LIFETIME_S]),
+    )
+    def send_again(self, place: int, durability: Durability, age_s: float) -> None:
+        """At once, or when the first answer is as old as that."""
         write = self.sent[place % len(self.sent)]
+        first = self.oracle.states[-1].answers.get(write.options.idempotency_key or "")
+        if first is not None:
+            self.clock.now = max(self.clock.now, first.given_at + age_s)
         self.write(replace(write, options=replace(write.options, durability=durability)))
 
     @rule(parts=st.lists(drafts, min_size=1, max_size=2), graph=st.booleans(), by=interruptions)

@@ -69,7 +69,7 @@ def test_attached_documents_replace_those_with_the_same_ids(
 
 def test_later_segment_wins_over_an_earlier_one(replica: Replica, source: MemoryFileSystem) -> None:
     first, second = built(source, "1", "a", "b", seed=1), built(source, "2", "b", "c", seed=2)
-    assert attach(replica, source, [first, second]).affected == 4
+    assert attach(replica, source, [first, second]).affected == 3
     texts = {id: text for id, (_, text) in contents(replica).items()}
     assert texts == {"a": "text 1 of a", "b": "text 2 of b", "c": "text 2 of c"}
 
@@ -139,8 +139,21 @@ def _flipped(source: MemoryFileSystem) -> SegmentFiles:
     return files
 
 
+def _reaching_out(source: MemoryFileSystem) -> SegmentFiles:
+    files = built(source, "reaching/out", "a", "b")
+    path = files.segment / "segment.json"
+    source.write(PurePosixPath("reaching/ids.idx"), [source.read(files.segment / "ids.idx")])
+    source.write(path, [source.read(path).replace(b'"ids.idx"', b'"../ids.idx"')])
+    return files
+
+
 @pytest.mark.parametrize(
-    ("make", "error"), [(_in_other_dimension, InvalidArgument), (_flipped, Corrupt)]
+    ("make", "error"),
+    [
+        (_in_other_dimension, InvalidArgument),
+        (_flipped, Corrupt),
+        (_reaching_out, InvalidArgument),
+    ],
 )
 def test_segment_that_cannot_be_attached_leaves_nothing(
     replica: Replica,

@@ -95,6 +95,13 @@ def test_refused_write_leaves_its_key_free(replica: Replica) -> None:
     assert upsert(replica, "a", options=KEY).affected == 1
 
 
+@pytest.mark.parametrize("value", [object(), 2**70, "\ud800", {1: 2}])
+def test_patch_that_is_no_json_is_refused_with_a_key_too(replica: Replica, value: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"patch\.set"):
+        patch(replica, "a", set={"n": value}, options=KEY)
+    assert upsert(replica, "a", options=KEY).affected == 1
+
+
 def test_answer_is_given_for_a_write_that_changed_nothing(replica: Replica) -> None:
     first = delete(replica, "missing", options=KEY)
     upsert(replica, "missing")
