@@ -1,14 +1,18 @@
-"""The memory of one host, shared by its replicas: counted, budgeted, refused before it runs out."""
+"""The memory of one host, shared by its replicas: counted, budgeted, refused before it runs out.
+
+Three marks: above TIGHT_SHARE of the budget the host makes room; writes and builds stop at
+GROWTH_SHARE; what lies above is for opening replicas that are only read, or freed by deletes.
+"""
 
 import contextlib
 import ctypes
 import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 
 from akidb_ray.domain.errors import Exhausted
 
-# Above this share of the budget the host makes room: it seals, and closes what is not in use.
 TIGHT_SHARE = 0.85
+GROWTH_SHARE = 0.95
 
 
 class HostMemory:
@@ -37,24 +41,54 @@ class HostMemory:
                 self._by_owner[owner] = size_bytes
 
     def admit(self, size_bytes: int) -> None:
-        """Raise Exhausted when so many bytes more would not fit."""
-        if self.used_bytes + size_bytes > self.budget_bytes:
-            raise Exhausted(
-                f"this host uses {self.used_bytes} bytes of memory of {self.budget_bytes}, and "
-                f"{size_bytes} more do not fit; try again later, or raise memory_budget_bytes"
-            )
+        """Raise Exhausted when a write of so many bytes would take too much."""
+        self._check(size_bytes, GROWTH_SHARE)
 
     @contextlib.contextmanager
     def reserved(self, size_bytes: int) -> Iterator[None]:
         """Hold room for a piece of work. Raises Exhausted when it does not fit."""
-        with self._lock:
-            self.admit(size_bytes)
-            self._reserved += size_bytes
+        self._take(size_bytes, GROWTH_SHARE)
         try:
             yield
         finally:
-            with self._lock:
-                self._reserved -= size_bytes
+            self._give_back(size_bytes)
+
+    @contextlib.contextmanager
+    def opening(self, size_bytes: int, make_room: Callable[[], bool]) -> Iterator[None]:
+        """Hold room for a replica that is being opened.
+
+        While it does not fit, `make_room` is asked to free some; when that returns False, Exhausted
+        is raised. One that is larger than the budget may be opened when nothing else is held:
+        otherwise nobody could ever read it, or delete from it.
+        """
+        size_bytes = min(size_bytes, self.budget_bytes)
+        while True:
+            try:
+                self._take(size_bytes, 1.0)
+                break
+            except Exhausted:
+                if not make_room():
+                    raise
+        try:
+            yield
+        finally:
+            self._give_back(size_bytes)
+
+    def _take(self, size_bytes: int, share: float) -> None:
+        with self._lock:
+            self._check(size_bytes, share)
+            self._reserved += size_bytes
+
+    def _give_back(self, size_bytes: int) -> None:
+        with self._lock:
+            self._reserved -= size_bytes
+
+    def _check(self, size_bytes: int, share: float) -> None:
+        if self.used_bytes + size_bytes > share * self.budget_bytes:
+            raise Exhausted(
+                f"this host uses {self.used_bytes} bytes of memory of {self.budget_bytes}, and "
+                f"{size_bytes} more do not fit; try again later, or raise memory_budget_bytes"
+            )
 
 
 def return_freed_memory() -> None:

@@ -103,7 +103,8 @@ def _log_problems(scans: list[FileScan], known_end: int) -> Iterator[str]:
 
 
 def _end(scan: FileScan) -> int:
-    return scan.records[-1].sequence if scan.records else scan.previous
+    """Where the next file goes on; a power loss may have left this one without a record."""
+    return scan.records[-1].sequence if scan.records else scan.first - 1
 
 
 def _segment_findings(fs: FileSystem, entry: SegmentEntry) -> list[Finding]:

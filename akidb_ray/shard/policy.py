@@ -47,9 +47,13 @@ class HostPolicy:
 
     Memory counts what is the host's own (growing rows, graphs, keys), not mapped files, which the
     operating system drops when it needs room. A replica that nobody used for `close_idle_s` is
-    closed, and the one used longest ago when `max_open_replicas` are open.
+    closed, and the one used longest ago when `max_open_replicas` are open. When memory is short,
+    those go that nobody used for `cool_s`. After a failure, maintenance leaves a replica alone for
+    `back_off_s`, and a damaged one is not verified again.
     """
 
     memory_budget_bytes: int = 2 * 1024**3
     max_open_replicas: int = 256
     close_idle_s: float = 300.0
+    cool_s: float = 2.0
+    back_off_s: float = 5.0

@@ -33,9 +33,9 @@ def test_memory_is_counted_by_owner() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     memory = HostMemory(1000)
     memory.set("a", 900)
-    memory.admit(100)
-    with pytest.raises(Exhausted, match="900 bytes of memory of 1000, and 101 more"):
-        memory.admit(101)
+    memory.admit(50)
+    with pytest.raises(Exhausted, match="900 bytes of memory of 1000, and 51 more"):
+        memory.admit(51)
 
 
 def test_reserved_room_counts_until_it_is_given_back() -> None:

@@ -156,11 +156,10 @@ def test_drop_during_maintenance_leaves_nothing(
     replicas = Replicas(store, replace(INDEXED, seal_rows=25))
     replicas.create(KEY, SPEC, NAMES)
     dropping = threading.Thread(target=replicas.drop, args=(KEY,))
-    replica = replicas._replica(KEY)
 
     def drop() -> None:
         dropping.start()
-        wait_until(lambda: replica.failed)
+        wait_until(lambda: replicas.open_count == 0)
 
     store.watch.before(operation, path, drop)
     _upsert(replicas, *map(str, range(30)))
@@ -195,7 +194,7 @@ def test_shard_that_opens_while_the_host_closes_is_let_go(
 
     def close() -> None:
         closing.start()
-        wait_until(lambda: replicas._closing)
+        wait_until(lambda: replicas._maintenance.stopping)
 
     store.watch.before("map", "wal/", close)
     assert _count(replicas) == 1
