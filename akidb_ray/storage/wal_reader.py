@@ -218,7 +218,7 @@ class _LogFile:
         self.path = path
         self.data = fs.map(path)
         self.header = decode_file_header(self.data[:FILE_HEADER_BYTES], path)
-        if path != file_name(self.header.first):
+        if path.name != file_name(self.header.first).name:
             raise Corrupt(
                 str(path), f"its header says that it starts with record {self.header.first}", 0
             )

@@ -60,7 +60,7 @@ def test_acknowledged_writes_survive_an_end_at_every_step(
     chosen = list(enumerate(moments)) if keep is Keep.SOME else _some(moments, 300)
     for step, moment in chosen:
         driver = _opened(*moment.end(keep, seed=step), keep)
-        if step % 4 == 0:
+        if step % 6 == 0:
             # What was acknowledged after the recovery must survive a loss of power as well.
             driver.upsert(["a", "after"], seed=90)
             driver.maintain()

@@ -21,7 +21,7 @@ from tests.unit.shard.shards import NAMES, Clock, vectors_for
 
 pytestmark = pytest.mark.crash
 # Files up to this size are flipped at each byte, larger ones at as many places or so.
-EVERY_BYTE_UP_TO = 40
+EVERY_BYTE_UP_TO = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
