@@ -43,7 +43,7 @@ class _Log:
 @pytest.fixture(autouse=True, scope="module")
 def limits() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("akidb_ray.shard.operations.MAX_CONTENT_BYTES", 515)
+        patch.setattr("akidb_ray.shard.operations.MAX_CONTENT_BYTES", 520)
         yield
 
 
@@ -63,7 +63,7 @@ def _written(*, closed: bool) -> _Log:
 
     driver.upsert(["b"], seed=2, options=WriteOptions(idempotency_key="one"))
     note()
-    driver.upsert(["c", "d"], seed=3)
+    driver.upsert(["c", "d", "e"], seed=3)
     note()
     driver.delete(["a", "d"], options=BUFFERED)
     note()
