@@ -1,5 +1,7 @@
 """`akidb inspect`: what a shard's files hold, read from disk and verified, with no server."""
 
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -13,7 +15,7 @@ from akidb_ray.cli.output import print_fields, print_json, print_line, print_tab
 if TYPE_CHECKING:
     from akidb_ray.shard.inspection import Finding
     from akidb_ray.storage.os_filesystem import OsFileSystem
-    from akidb_ray.storage.wal_reader import FileScan
+    from akidb_ray.storage.wal_reader import FileScan, RecordInfo
 
 app = typer.Typer(
     help="Read a shard's files on disk and verify them. The exit code is 1 when one is damaged.",
@@ -55,22 +57,28 @@ def wal(
     path: Annotated[Path, typer.Argument(help="Folder of a shard, or one file of its log.")],
     as_json: Json = False,
 ) -> None:
-    """Print every record of the log, and verify header and body of each."""
+    """Print every record of the log, and verify header and body of each.
+
+    Whether a bad end is torn or damaged only the shard knows: of one file alone it is damage.
+    """
+    from akidb_ray.shard.inspection import inspect_log
     from akidb_ray.storage.os_filesystem import OsFileSystem
     from akidb_ray.storage.wal_reader import scan_file, wal_files
 
     if path.is_file():
         scans = [scan_file(OsFileSystem(path.parent), PurePosixPath(path.name))]
+        findings = [_finding_of(scan) for scan in scans]
     else:
         fs = _shard(path)
         scans = [scan_file(fs, file) for _, file in wal_files(fs)]
+        findings = inspect_log(fs)
+    by_file = {str(scan.path): scan for scan in scans}
     if as_json:
-        print_json([_scan_json(scan) for scan in scans])
+        print_json([_log_json(finding, by_file.get(finding.file)) for finding in findings])
     else:
-        for scan in scans:
-            _print_scan(scan)
-    if any(scan.problem for scan in scans):
-        raise typer.Exit(1)
+        for finding in findings:
+            _print_log(finding, by_file.get(finding.file))
+    _end(findings)
 
 
 @app.command()
@@ -91,9 +99,14 @@ def segment(
     fs = OsFileSystem(folder)
     here = PurePosixPath()
     checks = check_segment(fs, here, crc32c(fs.read(here / "segment.json")))
-    _print_findings(
-        [Finding(c.name, c.size_bytes, c.ok, c.reason or "", c.derived) for c in checks], as_json
-    )
+    findings = [
+        Finding(c.name, c.size_bytes, c.ok, c.reason, c.derived and not c.ok) for c in checks
+    ]
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        _print_findings(findings)
+    _end(findings)
 
 
 @app.command()
@@ -114,18 +127,27 @@ def shard(
     from akidb_ray.shard.policy import ShardPolicy
 
     fs = _shard(folder)
+    made_again: list[str] = []
     if repair:
-        made_again = repair_replica(fs, ShardPolicy(lock_wait_s=1.0))
-        for file in made_again if not as_json else []:
-            print_line(f"made again: {file}")
+        policy = ShardPolicy(lock_wait_s=1.0, build_threads=os.cpu_count() or 1)
+        made_again = repair_replica(fs, policy)
     report = inspect_replica(fs)
-    _print_findings(list(report.findings), as_json)
+    if as_json:
+        files = [asdict(finding) for finding in report.findings]
+        print_json({"ok": report.ok, "made_again": made_again, "files": files})
+    else:
+        for file in made_again:
+            print_line(f"made again: {file}")
+        _print_findings(report.findings)
+    _end(report.findings)
 
 
 def _shard(folder: Path) -> "OsFileSystem":
     from akidb_ray.storage.os_filesystem import OsFileSystem
 
-    _check_folder(folder, "CURRENT")
+    # Without CURRENT it is a damaged shard, and not a wrong path.
+    if not any((folder / name).is_dir() for name in ("wal", "segments")):
+        _check_folder(folder, "CURRENT")
     return OsFileSystem(folder)
 
 
@@ -134,43 +156,59 @@ def _check_folder(folder: Path, file: str) -> None:
         raise Misuse("PATH", f"{folder} holds no {file}; `find DATA -name {file}` lists those")
 
 
-def _print_findings(findings: "list[Finding]", as_json: bool) -> None:
-    if as_json:
-        print_json([asdict(finding) for finding in findings])
-    else:
-        print_table(("bytes", "state", "file"), [_finding_row(finding) for finding in findings])
+def _end(findings: "Iterable[Finding]") -> None:
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
 
 
-def _finding_row(finding: "Finding") -> list[Any]:
-    state = "ok" if finding.ok else "repairable" if finding.repairable else "DAMAGED"
-    reason = f": {finding.reason}" if finding.reason else ""
-    return [finding.size_bytes, state, f"{finding.file}{reason}"]
+def _print_findings(findings: "Sequence[Finding]") -> None:
+    """A table, and below it what is wrong, in lines that no terminal cuts."""
+    print_table(("bytes", "state", "file"), [[f.size_bytes, _state(f), f.file] for f in findings])
+    for finding in findings:
+        if finding.reason:
+            print_line(f"{finding.file}: {finding.reason}")
 
 
-def _scan_json(scan: "FileScan") -> dict[str, Any]:
+def _state(finding: "Finding") -> str:
+    if finding.ok:
+        return "torn" if finding.reason else "ok"
+    return "repairable" if finding.repairable else "DAMAGED"
+
+
+def _finding_of(scan: "FileScan") -> "Finding":
+    from akidb_ray.shard.inspection import Finding
+
+    reason = "" if scan.problem is None else f"at byte {scan.problem_offset}: {scan.problem}"
+    return Finding(str(scan.path), scan.size_bytes, not reason, reason)
+
+
+def _log_json(finding: "Finding", scan: "FileScan | None") -> dict[str, Any]:
+    state = {"file": finding.file, "ok": finding.ok, "reason": finding.reason}
+    if scan is None:
+        return {**state, "records": []}
     records = [{**asdict(record), "kind": record.kind.name.lower()} for record in scan.records]
-    return {**asdict(scan), "path": str(scan.path), "records": records}
+    return {**state, "size_bytes": scan.size_bytes, "previous": scan.previous, "records": records}
 
 
-def _print_scan(scan: "FileScan") -> None:
-    print_line(f"{scan.path}  {scan.size_bytes} bytes, after record {scan.previous}")
-    print_table(
-        ("offset", "sequence", "kind", "epoch", "bytes", "synced to", "written at"),
-        [
-            [
-                record.offset,
-                record.sequence,
-                record.kind.name.lower() + (" ..." if record.continues else ""),
-                record.epoch,
-                record.body_bytes,
-                record.synced_to,
-                datetime.fromtimestamp(record.written_at, UTC).isoformat(timespec="milliseconds"),
-            ]
-            for record in scan.records
-        ],
-    )
-    if scan.problem is not None:
-        print_line(f"DAMAGED at byte {scan.problem_offset}: {scan.problem}")
+def _print_log(finding: "Finding", scan: "FileScan | None") -> None:
+    if scan is not None:
+        print_line(f"{scan.path}  {scan.size_bytes} bytes, after record {scan.previous}")
+        columns = ("offset", "sequence", "kind", "epoch", "bytes", "synced to", "written at")
+        print_table(columns, [_record_row(record) for record in scan.records])
+    if finding.reason:
+        state = "" if finding.ok else "DAMAGED "
+        print_line(f"{state}{finding.reason}" if scan else f"{finding.file}: {finding.reason}")
     print_line("")
+
+
+def _record_row(record: "RecordInfo") -> list[Any]:
+    written_at = datetime.fromtimestamp(record.written_at, UTC)
+    return [
+        record.offset,
+        record.sequence,
+        record.kind.name.lower() + (" ..." if record.continues else ""),
+        record.epoch,
+        record.body_bytes,
+        record.synced_to,
+        written_at.isoformat(timespec="milliseconds"),
+    ]

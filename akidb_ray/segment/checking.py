@@ -13,7 +13,6 @@ from akidb_ray.segment.sealed import (
     DESCRIPTION,
     DOCUMENTS,
     IDS,
-    VECTORS,
     map_checked,
     read_description,
 )
@@ -62,7 +61,9 @@ def rebuild_derived(fs: FileSystem, source: PurePath, target: PurePath, checksum
     no `target`.
     """
     description = read_description(fs, source, checksum)
-    for name in (VECTORS, DOCUMENTS):
+    # Those that this version does not know are carried on too.
+    kept = [name for name in description.files if name not in DERIVED]
+    for name in kept:
         map_checked(fs, source / name, description.files[name])
     try:
         documents = decode_documents(fs.map(source / DOCUMENTS), description.rows)
@@ -71,7 +72,7 @@ def rebuild_derived(fs: FileSystem, source: PurePath, target: PurePath, checksum
         raise Corrupt(str(source / DOCUMENTS), f"cannot be decoded: {error}") from error
     fs.create_directory(target)
     files = {}
-    for name in (VECTORS, DOCUMENTS):
+    for name in kept:
         fs.copy_in(target / name, fs, source / name)
         facts = description.files[name]
         files[name] = {"size_bytes": facts.size_bytes, "crc32c": facts.crc32c}

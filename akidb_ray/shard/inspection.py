@@ -5,18 +5,21 @@ nothing here pretends to know better. Graphs, columns and the index of ids follo
 and payload, and are made again by `repair`.
 """
 
+import itertools
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from akidb_ray.domain.errors import AkiDBError, InvalidState
+from akidb_ray.domain.errors import AkiDBError, Corrupt, NotFound
 from akidb_ray.index.graph_files import check_graph
 from akidb_ray.segment.checking import check_segment, rebuild_derived
-from akidb_ray.shard.checkpoint import INDEXES, KEYS, SEGMENTS, TOMBSTONES
+from akidb_ray.shard.checkpoint import INDEXES, KEYS, SEGMENTS, TOMBSTONES, entry_of
 from akidb_ray.shard.merging import build_graph
+from akidb_ray.shard.operations import AttachSegments, decode_group
 from akidb_ray.shard.policy import ShardPolicy
 from akidb_ray.shard.recovery import LOCK, open_replica, read_checked
+from akidb_ray.shard.sealing import whole_or_removed
 from akidb_ray.storage.filesystem import FileSystem
 from akidb_ray.storage.manifest import (
     CURRENT,
@@ -25,12 +28,17 @@ from akidb_ray.storage.manifest import (
     read_manifest,
     write_manifest,
 )
-from akidb_ray.storage.wal_reader import FileScan, scan_file, wal_files
+from akidb_ray.storage.wal_format import DIRECTORY as WAL
+from akidb_ray.storage.wal_reader import FileScan, WalReader, scan_file, wal_files
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One file that was looked at. One that is not `ok` may be `repairable` from others."""
+    """One file that was looked at. One that is not `ok` may be `repairable` from others.
+
+    A log that a crash left with a torn end is `ok`, and `reason` says where: no write that was
+    acknowledged as durable is in what the next opening cuts off.
+    """
 
     file: str
     size_bytes: int
@@ -60,46 +68,79 @@ def inspect_replica(fs: FileSystem) -> Report:
         manifest = read_manifest(fs)
     except AkiDBError as error:
         file = str(error.fields.get("file", CURRENT))
-        return Report(None, (Finding(file, 0, False, error.detail), *inspect_log(fs)))
-    findings = [Finding(str(CURRENT), fs.size_bytes(CURRENT), True)]
-    for entry in manifest.segments:
-        findings += _segment_findings(fs, entry)
-        findings += _graph_findings(fs, entry)
-        if entry.tombstones:
-            path = TOMBSTONES / entry.tombstones
-            findings.append(_checked(fs, path, entry.tombstones_checksum))
-    if manifest.keys:
-        findings.append(_checked(fs, KEYS / manifest.keys, manifest.keys_checksum))
-    return Report(manifest, (*findings, *inspect_log(fs, manifest.wal_end or manifest.checkpoint)))
+        return Report(None, (Finding(file, 0, False, _reason(error)), *inspect_log(fs)))
+    log = _read_log(fs, manifest)
+    live = Finding(str(CURRENT), fs.size_bytes(CURRENT), True)
+    files = _findings(_check_entries(fs, manifest, log.attached))
+    return Report(
+        manifest, (live, *files, *_keys_findings(fs, manifest), *_log_findings(fs, log.refusal))
+    )
 
 
-def inspect_log(fs: FileSystem, known_end: int = 0) -> list[Finding]:
+def inspect_log(fs: FileSystem) -> list[Finding]:
     """Verify every record of the log, those included that a checkpoint made unnecessary."""
+    try:
+        manifest = read_manifest(fs)
+    except AkiDBError:
+        manifest = None
+    return _log_findings(fs, _read_log(fs, manifest).refusal)
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """What an opening would make of the log: segments that it takes in, or why it would stop."""
+
+    attached: tuple[SegmentEntry, ...]
+    refusal: AkiDBError | None
+
+
+def _read_log(fs: FileSystem, manifest: Manifest | None) -> _Log:
+    attached: list[SegmentEntry] = []
+    try:
+        if manifest is None:
+            # Nobody knows the checkpoint: take all that is there.
+            after = min((scan_file(fs, path).previous for _, path in wal_files(fs)), default=0)
+            reader = WalReader(fs, after, cut=False)
+        else:
+            reader = WalReader(fs, manifest.checkpoint, manifest.wal_end or 0, cut=False)
+        for group in reader.groups():
+            for operation in decode_group(group)[0]:
+                if isinstance(operation, AttachSegments):
+                    attached += [replace(e, attached_at=group.sequence) for e in operation.entries]
+    except AkiDBError as error:
+        return _Log(tuple(attached), error)
+    return _Log(tuple(attached), None)
+
+
+def _log_findings(fs: FileSystem, refusal: AkiDBError | None) -> list[Finding]:
+    """One finding for each file. Whether a bad end is torn is decided as an opening does."""
     try:
         scans = [scan_file(fs, path) for _, path in wal_files(fs)]
     except AkiDBError as error:
-        return [Finding(str(error.fields.get("file", "wal")), 0, False, error.detail)]
-    return [
-        Finding(str(scan.path), scan.size_bytes, reason == "", reason)
-        for scan, reason in zip(scans, _log_problems(scans, known_end), strict=True)
-    ]
+        return [Finding(str(error.fields.get("file", WAL)), 0, False, _reason(error))]
+    found: dict[str, Finding] = {}
+    for before, scan in itertools.pairwise([None, *scans]):
+        assert scan is not None
+        torn = scan is scans[-1] and refusal is None and scan.problem is not None
+        reason = _problem_of(scan, before)
+        if torn:
+            reason = f"torn {reason}; the next opening cuts that off"
+        found[str(scan.path)] = Finding(str(scan.path), scan.size_bytes, torn or not reason, reason)
+    if refusal is not None:
+        file = str(refusal.fields.get("file", WAL))
+        known = found.get(file, Finding(file, 0, True))
+        if known.ok:
+            found[file] = replace(known, ok=False, reason=_reason(refusal))
+    return list(found.values())
 
 
-def _log_problems(scans: list[FileScan], known_end: int) -> Iterator[str]:
-    """What is wrong with each file of the log, "" for nothing."""
-    end: int | None = None
-    for number, scan in enumerate(scans):
-        last = number + 1 == len(scans)
-        if scan.problem is not None:
-            torn = " (the next opening may find it torn, and cut it)" if last else ""
-            yield f"at byte {scan.problem_offset}: {scan.problem}{torn}"
-        elif end is not None and scan.previous != end:
-            yield f"follows record {scan.previous}, the file before it ends with {end}"
-        elif last and _end(scan) < known_end:
-            yield f"ends with record {_end(scan)}, and {known_end} had been written"
-        else:
-            yield ""
-        end = None if scan.problem else _end(scan)
+def _problem_of(scan: FileScan, before: FileScan | None) -> str:
+    """What is wrong with a file of the log, "" for nothing."""
+    if scan.problem is not None:
+        return f"at byte {scan.problem_offset}: {scan.problem}"
+    if before is not None and before.problem is None and scan.previous != _end(before):
+        return f"follows record {scan.previous}, the file before it ends with {_end(before)}"
+    return ""
 
 
 def _end(scan: FileScan) -> int:
@@ -107,80 +148,131 @@ def _end(scan: FileScan) -> int:
     return scan.records[-1].sequence if scan.records else scan.first - 1
 
 
-def _segment_findings(fs: FileSystem, entry: SegmentEntry) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What was found of a segment, of its tombstones, and of its graph."""
+
+    entry: SegmentEntry
+    files: tuple[Finding, ...]
+    graph: tuple[Finding, ...]
+
+
+def _check_entries(
+    fs: FileSystem, manifest: Manifest, attached: Sequence[SegmentEntry]
+) -> list[_Checked]:
+    """All segments that an opening would meet, those included that only the log names yet."""
+    entries = {entry.segment: entry for entry in (*attached, *manifest.segments)}
+    return [_check_entry(fs, entry, manifest.checkpoint) for entry in entries.values()]
+
+
+def _check_entry(fs: FileSystem, entry: SegmentEntry, checkpoint: int) -> _Checked:
+    # Made again it gets another name, and the log would still name this one.
+    renamable = entry.attached_at <= checkpoint
     folder = SEGMENTS / entry.segment
-    return [
-        Finding(str(folder / c.name), c.size_bytes, c.ok, c.reason or "", c.derived and not c.ok)
-        for c in check_segment(fs, folder, entry.checksum)
-    ]
+    files = []
+    for c in check_segment(fs, folder, entry.checksum):
+        repairable = c.derived and not c.ok and renamable
+        files.append(Finding(str(folder / c.name), c.size_bytes, c.ok, c.reason, repairable))
+    if entry.tombstones is not None:
+        path = TOMBSTONES / entry.tombstones
+        files.append(_check_file(fs, path, entry.tombstones_checksum))
+    graph = []
+    if entry.graph is not None:
+        folder = INDEXES / entry.graph
+        graph = [
+            Finding(str(folder / c.name), c.size_bytes, c.ok, c.reason, not c.ok)
+            for c in check_graph(fs, folder, entry.graph_checksum)
+        ]
+    return _Checked(entry, tuple(files), tuple(graph))
 
 
-def _graph_findings(fs: FileSystem, entry: SegmentEntry) -> list[Finding]:
-    if entry.graph is None:
+def _keys_findings(fs: FileSystem, manifest: Manifest) -> list[Finding]:
+    if manifest.keys is None:
         return []
-    folder = INDEXES / entry.graph
-    return [
-        Finding(str(folder / check.name), check.size_bytes, check.ok, check.reason, not check.ok)
-        for check in check_graph(fs, folder, entry.graph_checksum)
-    ]
+    return [_check_file(fs, KEYS / manifest.keys, manifest.keys_checksum)]
 
 
-def _checked(fs: FileSystem, path: PurePosixPath, checksum: int) -> Finding:
+def _check_file(fs: FileSystem, path: PurePosixPath, checksum: int) -> Finding:
     size_bytes = fs.size_bytes(path) if fs.exists(path) else 0
     try:
         read_checked(fs, path, checksum)
     except AkiDBError as error:
-        return Finding(str(path), size_bytes, False, error.fields.get("reason", error.detail))
+        return Finding(str(path), size_bytes, False, _reason(error))
     return Finding(str(path), size_bytes, True)
+
+
+def _findings(checked: Iterable[_Checked]) -> list[Finding]:
+    return [finding for one in checked for finding in (*one.files, *one.graph)]
+
+
+def _reason(error: AkiDBError) -> str:
+    if isinstance(error, NotFound):
+        return "is missing"
+    offset = error.fields.get("offset")
+    at = "" if offset is None else f"at byte {offset}: "
+    return at + str(error.fields.get("reason", error.detail))
 
 
 def repair(fs: FileSystem, policy: ShardPolicy) -> list[str]:
     """Make damaged derived files again; return the files that were.
 
-    The replica must not be open. Raises Unavailable when it is, Corrupt for what no other file
-    knows, and then nothing was changed.
+    The replica must not be open. Raises Unavailable when it is, and Corrupt for what no other file
+    knows: then nothing was changed. Stopped in the middle it may be run again.
     """
     lock = fs.lock(LOCK, policy.lock_wait_s)
     try:
-        repaired = _repair_files(fs)
+        manifest = read_manifest(fs)
+        log = _read_log(fs, manifest)
+        if log.refusal is not None:
+            raise log.refusal
+        checked = _check_entries(fs, manifest, log.attached)
+        damaged = [
+            finding
+            for finding in (*_findings(checked), *_keys_findings(fs, manifest))
+            if not finding.ok
+        ]
+        for finding in damaged:
+            if not finding.repairable:
+                raise Corrupt(finding.file, finding.reason)
+        without_graph = _repair_files(fs, manifest, checked) if damaged else set()
     finally:
         lock.release()
+    if without_graph:
+        _build_graphs(fs, policy, without_graph)
+    return [finding.file for finding in damaged]
+
+
+def _repair_files(fs: FileSystem, manifest: Manifest, checked: Sequence[_Checked]) -> set[str]:
+    """Write damaged segments anew, and forget damaged graphs; return the segments of these."""
+    entries: dict[str, SegmentEntry] = {}
+    without_graph = set()
+    for one in checked:
+        entry = one.entry
+        if not all(finding.ok for finding in one.files):
+            entry = _rebuilt(fs, entry)
+        if not all(finding.ok for finding in one.graph):
+            entry = replace(entry, graph=None, graph_checksum=0)
+            without_graph.add(entry.segment)
+        entries[one.entry.segment] = entry
+    # Those that only the log names stay where they are: an opening takes them in, without a graph.
+    named = tuple(entries[entry.segment] for entry in manifest.segments)
+    if named != manifest.segments:
+        write_manifest(fs, manifest.next(segments=named))
+    return without_graph
+
+
+def _rebuilt(fs: FileSystem, entry: SegmentEntry) -> SegmentEntry:
+    name = str(uuid.uuid4())
+    with whole_or_removed(fs, SEGMENTS / name):
+        checksum = rebuild_derived(fs, SEGMENTS / entry.segment, SEGMENTS / name, entry.checksum)
+    return replace(entry, segment=name, checksum=checksum)
+
+
+def _build_graphs(fs: FileSystem, policy: ShardPolicy, segments: set[str]) -> None:
     replica = open_replica(fs, policy)
     try:
         for live in list(replica.live.sealed):
-            enough = live.view().live_count >= policy.index_min_rows
-            if replica.has_graphs and live.graph is None and enough:
+            if live.graph is None and entry_of(live).segment in segments:
                 build_graph(replica, live)
     finally:
         replica.close()
-    return repaired
-
-
-def _repair_files(fs: FileSystem) -> list[str]:
-    manifest = read_manifest(fs)
-    repaired: list[str] = []
-    entries = []
-    for entry in manifest.segments:
-        damaged = [finding for finding in _segment_findings(fs, entry) if finding.repairable]
-        if damaged:
-            entry = _rebuilt(fs, entry, manifest.checkpoint)
-        graphs = [finding for finding in _graph_findings(fs, entry) if not finding.ok]
-        if graphs:
-            entry = replace(entry, graph=None, graph_checksum=0)
-        repaired += [finding.file for finding in (*damaged, *graphs)]
-        entries.append(entry)
-    if repaired:
-        write_manifest(fs, manifest.next(segments=tuple(entries)))
-    return repaired
-
-
-def _rebuilt(fs: FileSystem, entry: SegmentEntry, checkpoint: int) -> SegmentEntry:
-    if entry.attached_at > checkpoint:
-        raise InvalidState(
-            f"segment {entry.segment}",
-            "just attached, and named by the log",
-            "repair; attach it again from its source",
-        )
-    name = str(uuid.uuid4())
-    checksum = rebuild_derived(fs, SEGMENTS / entry.segment, SEGMENTS / name, entry.checksum)
-    return replace(entry, segment=name, checksum=checksum)

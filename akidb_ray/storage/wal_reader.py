@@ -136,12 +136,14 @@ class WalReader:
     `after` when the checkpoint was made by an opening that wrote nothing before it.
     """
 
-    def __init__(self, fs: FileSystem, after: int, known_end: int = 0) -> None:
+    def __init__(self, fs: FileSystem, after: int, known_end: int = 0, *, cut: bool = True) -> None:
         """Groups up to and including `after` are skipped: a checkpoint holds them already.
 
-        `known_end` is the last sequence known to be on disk, from a clean close.
+        `known_end` is the last sequence known to be on disk, from a clean close. Without `cut` a
+        torn tail is left as it is, for somebody who only looks.
         """
         self._fs = fs
+        self._cut = cut
         self._after = after
         self._needed = max(after, known_end)
         self.last_sequence = after
@@ -204,7 +206,8 @@ class WalReader:
         if was_synced or not problem.can_be_torn:
             reason = problem.reason + (", and was on disk" if was_synced else "")
             raise Corrupt(str(file.path), reason, problem.offset)
-        self._fs.truncate(file.path, file.group_at)
+        if self._cut:
+            self._fs.truncate(file.path, file.group_at)
 
 
 class _LogFile:

@@ -155,3 +155,86 @@ def test_folder_that_is_none_is_refused_and_not_made(
     assert code == 2
     assert "PATH" in printed
     assert not (tmp_path / "nothing").exists()
+
+
+def test_json_says_what_the_table_says(folder: Path, inspect: Inspect) -> None:
+    code, printed = inspect("shard", folder, "--json")
+    told = json.loads(printed)
+    assert (code, told["ok"], told["made_again"]) == (0, True, [])
+    columns = next(folder.rglob("columns.arrow"))
+    _flip(columns)
+    code, printed = inspect("shard", folder, "--json")
+    told = json.loads(printed)
+    assert (code, told["ok"]) == (1, False)
+    (damaged,) = [file for file in told["files"] if not file["ok"]]
+    assert damaged["file"] == str(columns.relative_to(folder))
+    assert damaged["repairable"]
+    code, printed = inspect("segment", columns.parent, "--json")
+    assert code == 1
+    assert [file["file"] for file in json.loads(printed) if not file["ok"]] == ["columns.arrow"]
+    code, printed = inspect("shard", folder, "--repair", "--json")
+    assert (code, json.loads(printed)["made_again"]) == (0, [damaged["file"]])
+
+
+def test_reason_is_told_in_a_line_of_its_own(folder: Path, inspect: Inspect) -> None:
+    vectors = next(folder.rglob("vectors.f32"))
+    _flip(vectors)
+    _, printed = inspect("shard", folder)
+    name = vectors.relative_to(folder)
+    assert f"{name}: its size or checksum does not fit" in printed.splitlines()
+
+
+def test_end_that_a_kill_left_torn_is_no_damage(tmp_path: Path, inspect: Inspect) -> None:
+    replica = opened(OsFileSystem(tmp_path / "shard"), INDEXED)
+    upsert(replica, "a")
+    upsert(replica, "b")
+    replica.wal.close()
+    replica.lock.release()
+    (log,) = (tmp_path / "shard" / "wal").iterdir()
+    log.write_bytes(log.read_bytes()[:-5])
+    before = _files(tmp_path)
+    for what in ("shard", "wal"):
+        code, printed = inspect(what, tmp_path / "shard")
+        assert code == 0
+        assert "torn at byte" in printed
+        assert "DAMAGED" not in printed
+    (told,) = json.loads(inspect("wal", tmp_path / "shard", "--json")[1])
+    assert (told["ok"], len(told["records"])) == (True, 1)
+    # Of a file alone nobody can say so.
+    assert inspect("wal", log)[0] == 1
+    assert _files(tmp_path) == before
+
+
+def test_lost_name_of_the_manifest_is_damage_and_no_wrong_path(
+    folder: Path, inspect: Inspect
+) -> None:
+    (folder / "CURRENT").unlink()
+    code, printed = inspect("shard", folder)
+    assert code == 1
+    assert "CURRENT: is missing" in printed.splitlines()
+    assert inspect("wal", folder)[0] == 0
+    code, printed = inspect("shard", folder, "--repair")
+    assert code == 1
+    assert printed.count("\n") == 1
+
+
+def test_lost_file_of_the_log_is_told(folder: Path, inspect: Inspect) -> None:
+    for path in (folder / "wal").iterdir():
+        path.unlink()
+    for what in ("shard", "wal"):
+        code, printed = inspect(what, folder)
+        assert code == 1
+        assert "are missing" in printed
+
+
+@pytest.mark.parametrize("what", ["shard", "manifest", "wal", "segment"])
+@pytest.mark.parametrize("inside", [".", "wal", "segments"])
+def test_folder_of_another_kind_is_refused_and_left_alone(
+    folder: Path, inspect: Inspect, what: str, inside: str
+) -> None:
+    wrong = folder.parent if inside == "." else folder / inside
+    before = sorted(folder.parent.rglob("*"))
+    code, printed = inspect(what, wrong)
+    assert code == 2
+    assert "`find DATA -name" in printed
+    assert sorted(folder.parent.rglob("*")) == before
