@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,7 +19,9 @@ from akidb_ray.domain.collection import (
     Collection,
     CollectionSpec,
     CollectionState,
+    HnswEngine,
     IndexKind,
+    Language,
     Metric,
     SyncPolicy,
     TieringPolicy,
@@ -40,16 +43,20 @@ FIELDS = {
     "state": one_of(CollectionState),
 }
 SPEC_FIELDS = tuple(field.name for field in fields(CollectionSpec))
+SPEC_ENUMS: dict[str, type[StrEnum]] = {
+    "metric": Metric,
+    "index_kind": IndexKind,
+    "hnsw_engine": HnswEngine,
+    "language": Language,
+    "tiering_policy": TieringPolicy,
+    "sync_policy": SyncPolicy,
+}
 FIXED = (*SPEC_FIELDS, "collection_id", "database_id", "created_at", "updated_at")
 
 
 def collection_from(row: Row) -> Collection:
-    spec = {name: row[name] for name in SPEC_FIELDS} | {
-        "metric": Metric(row["metric"]),
-        "index_kind": IndexKind(row["index_kind"]),
-        "tiering_policy": TieringPolicy(row["tiering_policy"]),
-        "sync_policy": SyncPolicy(row["sync_policy"]),
-    }
+    enums = {name: kind(row[name]) for name, kind in SPEC_ENUMS.items()}
+    spec = {name: row[name] for name in SPEC_FIELDS} | enums
     return Collection(
         collection_id=row["collection_id"],
         database_id=row["database_id"],
@@ -70,6 +77,8 @@ async def create_collection(
 
     Raises NotFound, AlreadyExists, InvalidArgument, InvalidState, and Unavailable without stores.
     """
+    for field, kind in SPEC_ENUMS.items():
+        one_of(kind)(getattr(spec, field), field)
     check_spec(spec)
     if spec.embedding_model is not None:
         check_title(spec.embedding_model, "embedding_model")

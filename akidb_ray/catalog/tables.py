@@ -84,6 +84,8 @@ collections = Table(
     Column("version", Integer, nullable=False),
     Column("created_at", InstantColumn, nullable=False),
     Column("updated_at", InstantColumn, nullable=False),
+    Column("hnsw_engine", Text, nullable=False),
+    Column("language", Text, nullable=False),
     info={"kind": "collection"},
 )
 

@@ -5,7 +5,14 @@ from typing import Annotated
 import typer
 
 from akidb_ray.cli.session import Session, connected
-from akidb_ray.domain.collection import IndexKind, Metric, SyncPolicy, TieringPolicy
+from akidb_ray.domain.collection import (
+    HnswEngine,
+    IndexKind,
+    Language,
+    Metric,
+    SyncPolicy,
+    TieringPolicy,
+)
 
 app = typer.Typer(help="Collections of a database.", no_args_is_help=True)
 
@@ -27,6 +34,12 @@ def create_collection(
     hnsw_m: Annotated[int | None, typer.Option(help="Edges per node of the graph.")] = None,
     hnsw_ef_construction: Annotated[
         int | None, typer.Option(help="Breadth of the search that builds the graph.")
+    ] = None,
+    hnsw_engine: Annotated[
+        HnswEngine | None, typer.Option(help="Library that builds and searches the graph.")
+    ] = None,
+    language: Annotated[
+        Language | None, typer.Option(help="Whose stems the words of texts are reduced to.")
     ] = None,
     replica_factor: Annotated[int | None, typer.Option(help="Copies of each shard.")] = None,
     tiering_policy: Annotated[
@@ -53,6 +66,8 @@ def create_collection(
         "index_kind": index_kind,
         "hnsw_m": hnsw_m,
         "hnsw_ef_construction": hnsw_ef_construction,
+        "hnsw_engine": hnsw_engine,
+        "language": language,
         "replica_factor": replica_factor,
         "tiering_policy": tiering_policy,
         "sync_policy": sync_policy,

@@ -30,6 +30,52 @@ class IndexKind(StrEnum):
     FLAT = "flat"
 
 
+class HnswEngine(StrEnum):
+    """The library that builds and searches the graphs, see docs/adr/0009."""
+
+    FAISS = "faiss"
+    HNSWLIB = "hnswlib"
+
+
+class Language(StrEnum):
+    """Whose stems the words of texts are reduced to, by Snowball; `none` leaves them whole."""
+
+    NONE = "none"
+    ARABIC = "arabic"
+    ARMENIAN = "armenian"
+    BASQUE = "basque"
+    CATALAN = "catalan"
+    CZECH = "czech"
+    DANISH = "danish"
+    DUTCH = "dutch"
+    ENGLISH = "english"
+    ESPERANTO = "esperanto"
+    ESTONIAN = "estonian"
+    FINNISH = "finnish"
+    FRENCH = "french"
+    GERMAN = "german"
+    GREEK = "greek"
+    HINDI = "hindi"
+    HUNGARIAN = "hungarian"
+    INDONESIAN = "indonesian"
+    IRISH = "irish"
+    ITALIAN = "italian"
+    LITHUANIAN = "lithuanian"
+    NEPALI = "nepali"
+    NORWEGIAN = "norwegian"
+    PERSIAN = "persian"
+    POLISH = "polish"
+    PORTUGUESE = "portuguese"
+    ROMANIAN = "romanian"
+    RUSSIAN = "russian"
+    SERBIAN = "serbian"
+    SPANISH = "spanish"
+    SWEDISH = "swedish"
+    TAMIL = "tamil"
+    TURKISH = "turkish"
+    YIDDISH = "yiddish"
+
+
 class TieringPolicy(StrEnum):
     MEMORY = "memory"
     MEMORY_S3 = "memory_s3"
@@ -67,6 +113,8 @@ class CollectionSpec:
     index_kind: IndexKind = IndexKind.HNSW
     hnsw_m: int = 32
     hnsw_ef_construction: int = 200
+    hnsw_engine: HnswEngine = HnswEngine.FAISS
+    language: Language = Language.ENGLISH
     embedding_model: str | None = None
     replica_factor: int = 1
     tiering_policy: TieringPolicy = TieringPolicy.MEMORY

@@ -1,28 +1,13 @@
-"""Payload filters: their shape, their parsing, and their meaning for one document.
+"""Payload filters as values: trees of conditions.
 
-A filter is `{"must": [condition, ...]}` where each condition names a `key` and has either
-`match: {"value": x}`, `match: {"any": [x, ...]}` or `range: {"gt"|"gte"|"lt"|"lte": number}`.
-
-Meaning: a document passes when every condition holds; a condition holds when any value at its key
-does (arrays match by any element); a missing key holds nothing. Integers and floats compare by
-value, booleans are not numbers. Keys are paths: `a.b` goes into objects, `a[].b` through arrays of
-objects. Anything unknown is an error, never ignored.
+`filter_parsing` reads them from JSON, `filter_meaning` says what they mean for one document, and
+`flattening` what a condition sees of a payload. A key is a path: `a.b` goes into objects, `a[].b`
+through arrays of objects.
 """
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from akidb_ray.domain.errors import InvalidArgument
 
 Scalar = str | int | float | bool
-Flat = Mapping[str, list[Scalar]]
-
-MAX_DEPTH = 100
-MAX_CONDITIONS = 64
-MAX_ANY_VALUES = 10_000
-_BOUNDS = ("gt", "gte", "lt", "lte")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +16,23 @@ class Match:
 
     key: str
     values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MatchExcept:
+    """A string, number or boolean other than `values` is at `key`."""
+
+    key: str
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MatchText:
+    """A string that has all of `words` is at `key`; as a `phrase`, one behind the other."""
+
+    key: str
+    words: tuple[str, ...]
+    phrase: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +46,105 @@ class Range:
     lte: float | None = None
 
 
-Condition = Match | Range
+@dataclass(frozen=True, slots=True)
+class DateRange:
+    """A string that is a date within all the given bounds is at `key`. Bounds are whole
+    microseconds since 1970, UTC.
+    """
+
+    key: str
+    gt: int | None = None
+    gte: int | None = None
+    lt: int | None = None
+    lte: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """Whether there is anything at `key`, be it null or empty, is as `wanted`."""
+
+    key: str
+    wanted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class IsNull:
+    """Whether `key` is missing or has a null is as `wanted`."""
+
+    key: str
+    wanted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ValuesCount:
+    """The number of values at `key` is within all the given bounds: elements of an array, 1 for
+    anything else that is there.
+    """
+
+    key: str
+    gt: int | None = None
+    gte: int | None = None
+    lt: int | None = None
+    lte: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GeoRadius:
+    """A point `{"lon": ..., "lat": ...}` at most `radius_m` metres from here is at `key`."""
+
+    key: str
+    lon: float
+    lat: float
+    radius_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class GeoBox:
+    """A point in this box is at `key`. When left is above right, it goes over 180 degrees."""
+
+    key: str
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+
+@dataclass(frozen=True, slots=True)
+class HasId:
+    """The document has one of these ids."""
+
+    ids: tuple[str, ...]
+
+
+KeyCondition = (
+    Match | MatchExcept | MatchText | Range | DateRange | Exists | IsNull | ValuesCount
+    | GeoRadius | GeoBox
+)  # fmt: skip
+Condition = KeyCondition | HasId
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """All of `must` hold. An empty one allows everything."""
+    """All of `must` hold, at least one of `should` (when there are any), and none of `must_not`.
 
-    must: tuple[Condition, ...] = ()
+    An empty one allows everything.
+    """
+
+    must: tuple["Condition | Filter", ...] = ()
+    should: tuple["Condition | Filter", ...] = ()
+    must_not: tuple["Condition | Filter", ...] = ()
+
+    @property
+    def is_everything(self) -> bool:
+        return not (self.must or self.should or self.must_not)
 
     def __and__(self, other: "Filter") -> "Filter":
-        return Filter(self.must + other.must)
+        if self.is_everything or other.is_everything:
+            return other if self.is_everything else self
+        return Filter(must=(self, other))
 
 
+Clause = Condition | Filter
 EVERYTHING = Filter()
 
 
@@ -65,146 +153,3 @@ class RowFilter:
     """What a principal may see of a collection: the answer of `authorize`."""
 
     visible: Filter = EVERYTHING
-
-
-def flatten(payload: Mapping[str, Any]) -> dict[str, list[Scalar]]:
-    """All scalar values of a payload (decoded JSON) by path. Arrays are opened, nulls left out.
-
-    Raises InvalidArgument when it is nested too deeply.
-    """
-    flat: dict[str, list[Scalar]] = {}
-    _flatten_object(flat, payload, "", MAX_DEPTH)
-    return flat
-
-
-def _flatten_object(
-    flat: dict[str, list[Scalar]], value: Mapping[str, Any], prefix: str, depth: int
-) -> None:
-    # Every document that is written comes through here: exact types are told apart fastest.
-    for key, inner in value.items():
-        kind = type(inner)
-        if kind is dict:
-            _check_depth(depth)
-            _flatten_object(flat, inner, f"{prefix}{key}.", depth - 1)
-        elif kind is list:
-            _check_depth(depth)
-            _flatten_list(flat, inner, prefix + key, depth - 1)
-        elif inner is not None:
-            flat.setdefault(prefix + key, []).append(inner)
-
-
-def _flatten_list(flat: dict[str, list[Scalar]], value: list[Any], path: str, depth: int) -> None:
-    for inner in value:
-        kind = type(inner)
-        if kind is dict:
-            _check_depth(depth)
-            _flatten_object(flat, inner, f"{path}[].", depth - 1)
-        elif kind is list:
-            _check_depth(depth)
-            _flatten_list(flat, inner, f"{path}[]", depth - 1)
-        elif inner is not None:
-            flat.setdefault(path, []).append(inner)
-
-
-def _check_depth(depth: int) -> None:
-    if depth == 1:
-        raise InvalidArgument("payload", f"is nested deeper than {MAX_DEPTH} levels")
-
-
-def passes(filter: Filter, flat: Flat) -> bool:
-    """Whether a document, given by its flattened payload, passes the filter."""
-    return all(_holds(condition, flat.get(condition.key, ())) for condition in filter.must)
-
-
-def _holds(condition: Condition, values: "list[Scalar] | tuple[()]") -> bool:
-    if isinstance(condition, Match):
-        return any(_same(value, wanted) for value in values for wanted in condition.values)
-    return any(_is_number(value) and _within(condition, value) for value in values)
-
-
-def _same(left: Scalar, right: Scalar) -> bool:
-    # True == 1 in Python, but a boolean is not a number in a filter.
-    return isinstance(left, bool) == isinstance(right, bool) and left == right
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _within(bounds: Range, value: Any) -> bool:
-    return (
-        (bounds.gt is None or value > bounds.gt)
-        and (bounds.gte is None or value >= bounds.gte)
-        and (bounds.lt is None or value < bounds.lt)
-        and (bounds.lte is None or value <= bounds.lte)
-    )
-
-
-def parse_filter(raw: Any, field: str = "filter") -> Filter:
-    """Build a Filter from decoded JSON (None gives one that allows everything).
-
-    Raises InvalidArgument that names the part, such as `filter.must[1].range.from`.
-    """
-    if raw is None:
-        return EVERYTHING
-    _check_keys(raw, {"must"}, field)
-    conditions = raw.get("must", [])
-    if not isinstance(conditions, list):
-        raise InvalidArgument(f"{field}.must", "must be a list of conditions")
-    if len(conditions) > MAX_CONDITIONS:
-        raise InvalidArgument(f"{field}.must", f"has more than {MAX_CONDITIONS} conditions")
-    return Filter(
-        tuple(
-            _parse_condition(condition, f"{field}.must[{position}]")
-            for position, condition in enumerate(conditions)
-        )
-    )
-
-
-def _parse_condition(raw: Any, field: str) -> Condition:
-    _check_keys(raw, {"key", "match", "range"}, field)
-    key = raw.get("key")
-    if not isinstance(key, str) or not key.removesuffix("[]"):
-        raise InvalidArgument(f"{field}.key", "must name a payload key")
-    key = key.removesuffix("[]")
-    if ("match" in raw) == ("range" in raw):
-        raise InvalidArgument(field, "needs exactly one of 'match' and 'range'")
-    if "match" in raw:
-        return Match(key, _parse_match(raw["match"], f"{field}.match"))
-    return Range(key, **_parse_range(raw["range"], f"{field}.range"))
-
-
-def _parse_match(raw: Any, field: str) -> tuple[Scalar, ...]:
-    _check_keys(raw, {"value", "any"}, field)
-    if len(raw) != 1:
-        raise InvalidArgument(field, "needs exactly one of 'value' and 'any'")
-    values = [raw["value"]] if "value" in raw else raw["any"]
-    name = f"{field}.value" if "value" in raw else f"{field}.any"
-    if not isinstance(values, list):
-        raise InvalidArgument(name, "must be a list")
-    if len(values) > MAX_ANY_VALUES:
-        raise InvalidArgument(name, f"has more than {MAX_ANY_VALUES} values")
-    for value in values:
-        # Nothing equals NaN, and it has no place in a sorted column.
-        if not isinstance(value, (str, int, float, bool)) or value != value:
-            raise InvalidArgument(name, f"{value!r} is not a string, number or boolean")
-    return tuple(values)
-
-
-def _parse_range(raw: Any, field: str) -> dict[str, float]:
-    _check_keys(raw, set(_BOUNDS), field)
-    if not raw:
-        raise InvalidArgument(field, f"needs at least one of {', '.join(_BOUNDS)}")
-    for name, value in raw.items():
-        if not _is_number(value) or (isinstance(value, float) and math.isnan(value)):
-            raise InvalidArgument(f"{field}.{name}", f"must be a number, is {value!r}")
-    return dict(raw)
-
-
-def _check_keys(raw: Any, known: set[str], field: str) -> None:
-    if not isinstance(raw, Mapping):
-        raise InvalidArgument(field, "must be an object")
-    for key in raw:
-        if key not in known:
-            names = ", ".join(sorted(known))
-            raise InvalidArgument(f"{field}.{key}", f"is not known; known here: {names}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from akidb_ray.domain.errors import InvalidArgument
-from akidb_ray.domain.filter import MAX_DEPTH
+from akidb_ray.domain.flattening import MAX_DEPTH
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,22 +4,28 @@ A read that names a `min_version` is answered by a shard that has got that far, 
 `sequence` of a write is the one that reads must name to see it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
 
 from akidb_ray.domain.document import Vectors
-from akidb_ray.domain.filter import EVERYTHING, Filter, RowFilter
+from akidb_ray.domain.filter import EVERYTHING, Filter, RowFilter, Scalar
 from akidb_ray.domain.placement import ShardKey
 
 MAX_LIMIT = 10_000
+MAX_EF = 10_000
 DEFAULT_EF = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VectorQuery:
-    """The `limit` nearest documents to `vector`, float32 (dimension,), among those that pass.
+    """The `limit` nearest documents to `vector`, float32 (dimension,), among those that pass,
+    without the first `offset` of them.
 
-    `ef` is the breadth of the graph search; `exact` compares with every allowed row instead.
+    `ef` is the breadth of the graph search; `exact` compares with every allowed row instead. Those
+    that score worse than `score_threshold` are left out (a distance above it under l2).
     """
 
     vector: Vectors
@@ -29,11 +35,129 @@ class VectorQuery:
     exact: bool = False
     with_payload: bool = True
     with_vector: bool = False
+    offset: int = 0
+    score_threshold: float | None = None
+    explain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TextQuery:
+    """The `limit` documents whose `text` fits best by BM25, without the first `offset` of them.
+
+    A document takes part when it has at least one of the words, and all that stand between double
+    quotes, one behind the other. Scores are 0 and above; larger is better.
+    """
+
+    text: str
+    limit: int = 10
+    filter: Filter = EVERYTHING
+    with_payload: bool = True
+    with_vector: bool = False
+    offset: int = 0
+    score_threshold: float | None = None
+    explain: bool = False
+
+
+class FusionMethod(StrEnum):
+    """How two ranked lists become one: by reciprocal rank, or by weighted min-max scores."""
+
+    RRF = "rrf"
+    WEIGHTED = "weighted"
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """`k` damps the first ranks of RRF. The weights are those of the vector's and the text's list;
+    None stands for 1 and 1 under RRF, and for 0.6 and 0.4 under `weighted`.
+    """
+
+    method: FusionMethod = FusionMethod.RRF
+    k: int = 60
+    vector_weight: float | None = None
+    text_weight: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Hit:
-    """One found document. `score` is the cosine, the dot product, or the l2 distance."""
+class HybridQuery:
+    """Vector and text searched together, each for its best `candidates`, fused into one list."""
+
+    vector: Vectors
+    text: str
+    fusion: Fusion = Fusion()
+    limit: int = 10
+    filter: Filter = EVERYTHING
+    ef: int = DEFAULT_EF
+    exact: bool = False
+    candidates: int = 100
+    with_payload: bool = True
+    with_vector: bool = False
+    offset: int = 0
+    score_threshold: float | None = None
+    explain: bool = False
+
+
+Query = VectorQuery | TextQuery | HybridQuery
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RangeQuery:
+    """All documents that score at least `radius` (at most, under l2) against `vector`, best first,
+    up to `limit` of them.
+    """
+
+    vector: Vectors
+    radius: float
+    limit: int = MAX_LIMIT
+    filter: Filter = EVERYTHING
+    ef: int = DEFAULT_EF
+    exact: bool = False
+    with_payload: bool = True
+    with_vector: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupQuery:
+    """The best `limit` groups of documents that share a value at the payload path `key`, by their
+    best document, and the best `size` documents of each.
+
+    A document with an array at `key` is in the group of each of its elements; one without a value
+    there is in none. With `values` only these groups are wanted. `query` says what is searched; its
+    limit, offset and threshold are not looked at.
+    """
+
+    query: VectorQuery | TextQuery
+    key: str
+    limit: int = 10
+    size: int = 3
+    values: Sequence[Scalar] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FacetQuery:
+    """The most frequent values at the payload path `key` among the documents that pass."""
+
+    key: str
+    limit: int = 10
+    filter: Filter = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class ScrollQuery:
+    """The next `limit` documents that pass, in the order of their ids (by code point), behind the
+    id `after`.
+    """
+
+    limit: int = 100
+    after: str | None = None
+    filter: Filter = EVERYTHING
+    with_payload: bool = True
+    with_vector: bool = False
+
+
+class Hit(msgspec.Struct, frozen=True, eq=False):
+    """One found document. `score` is the cosine, the dot product, or the l2 distance; BM25 for a
+    text; what fusion gives for both.
+    """
 
     id: str
     score: float
@@ -41,6 +165,47 @@ class Hit:
     payload: bytes | None = None
     text: str | None = None
     vector: Vectors | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """Documents that share `value`, best first."""
+
+    value: Scalar
+    hits: Sequence[Hit]
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """`count` documents have `value`."""
+
+    value: Scalar
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentPlan:
+    """How one segment was searched.
+
+    Of its `rows`, `allowed` were alive and passed. `way` is `exact`, `mask`, `overfetch` (see
+    docs/engine.md) or `text`; `candidates` were compared with the query or came from the graph, and
+    `widened` says how often the graph was asked again.
+    """
+
+    rows: int
+    allowed: int
+    way: str
+    candidates: int
+    widened: int = 0
+    took_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The plan of each segment, and how long each step of the whole took."""
+
+    segments: Sequence[SegmentPlan]
+    took_ms: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -64,6 +64,8 @@ def collection_json(collection: Collection) -> dict[str, Any]:
         "index_kind": spec.index_kind,
         "hnsw_m": spec.hnsw_m,
         "hnsw_ef_construction": spec.hnsw_ef_construction,
+        "hnsw_engine": spec.hnsw_engine,
+        "language": spec.language,
         "embedding_model": spec.embedding_model,
         "replica_factor": spec.replica_factor,
         "tiering_policy": spec.tiering_policy,

@@ -4,7 +4,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
-from akidb_ray.domain.collection import IndexKind, Metric, SyncPolicy, TieringPolicy
+from akidb_ray.domain.collection import (
+    HnswEngine,
+    IndexKind,
+    Language,
+    Metric,
+    SyncPolicy,
+    TieringPolicy,
+)
 
 Number = Annotated[float, Strict()]
 WholeNumber = Annotated[int, Strict()]
@@ -72,6 +79,12 @@ class NewCollection(Body):
     index_kind: IndexKind = IndexKind.HNSW
     hnsw_m: WholeNumber = 32
     hnsw_ef_construction: WholeNumber = 200
+    hnsw_engine: HnswEngine = Field(
+        HnswEngine.FAISS, description="The library that builds and searches the graphs."
+    )
+    language: Language = Field(
+        Language.ENGLISH, description="Whose stems the words of texts are reduced to."
+    )
     embedding_model: str | None = None
     replica_factor: WholeNumber = 1
     tiering_policy: TieringPolicy = TieringPolicy.MEMORY

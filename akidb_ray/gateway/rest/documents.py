@@ -5,7 +5,7 @@ import time
 from fastapi import APIRouter, Response
 
 from akidb_ray.domain.errors import InvalidArgument, TooLarge
-from akidb_ray.domain.filter import parse_filter
+from akidb_ray.domain.filter_parsing import parse_filter
 from akidb_ray.domain.query import DEFAULT_EF
 from akidb_ray.gateway.rest.answers import document_json, hit_json, json_response
 from akidb_ray.gateway.rest.bodies import Count, Deletion, SearchBody, Upsert
@@ -50,8 +50,8 @@ async def delete(services: Use, caller: Caller, ref: InCollection, body: Deletio
         deleted = await services.documents.delete_ids(caller, ref, body.ids)
     else:
         filter = parse_filter(body.filter)
-        if not filter.must:
-            raise InvalidArgument("filter.must", "is empty, which would delete every document")
+        if filter.is_everything:
+            raise InvalidArgument("filter", "is empty, which would delete every document")
         deleted = await services.documents.delete_matching(caller, ref, filter)
     return json_response({"deleted": deleted.affected, "version": deleted.version})
 

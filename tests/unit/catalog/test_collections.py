@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from akidb_ray.catalog.catalog import SqliteCatalog
-from akidb_ray.domain.collection import CollectionSpec, CollectionState, IndexKind, Metric
+from akidb_ray.domain.collection import (
+    CollectionSpec,
+    CollectionState,
+    HnswEngine,
+    IndexKind,
+    Language,
+    Metric,
+)
 from akidb_ray.domain.directory import Directory
 from akidb_ray.domain.errors import (
     AlreadyExists,
@@ -20,7 +27,15 @@ from akidb_ray.domain.errors import (
 from akidb_ray.domain.ids import CollectionId, DatabaseId, StoreId
 from akidb_ray.domain.tenancy import Database
 
-SPEC = CollectionSpec(384, Metric.L2, 4, IndexKind.FLAT, embedding_model="minilm")
+SPEC = CollectionSpec(
+    384,
+    Metric.L2,
+    4,
+    IndexKind.FLAT,
+    hnsw_engine=HnswEngine.HNSWLIB,
+    language=Language.GERMAN,
+    embedding_model="minilm",
+)
 
 
 async def test_a_collection_is_read_back_as_it_was_made(
@@ -93,6 +108,17 @@ async def test_a_wrong_spec_names_its_field(
     with pytest.raises(InvalidArgument) as caught:
         await catalog.create_collection(database.database_id, "plots", spec)
     assert caught.value.fields["field"] == field
+
+
+async def test_an_unknown_engine_or_language_is_refused_with_those_that_are_known(
+    catalog: SqliteCatalog, database: Database, store: StoreId
+) -> None:
+    engine = CollectionSpec(16, hnsw_engine="nmslib")  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match="hnsw_engine: must be one of faiss, hnswlib"):
+        await catalog.create_collection(database.database_id, "plots", engine)
+    language = CollectionSpec(16, language="klingon")  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match=r"language: must be one of none, .*english.*yiddish"):
+        await catalog.create_collection(database.database_id, "plots", language)
 
 
 @pytest.fixture

@@ -89,6 +89,8 @@ def insert(connection: sqlite3.Connection, table: str, row: dict[str, object]) -
         ("collections", "index_kind", "tree"),
         ("collections", "hnsw_m", 3),
         ("collections", "hnsw_ef_construction", 7),
+        ("collections", "hnsw_engine", "nmslib"),
+        ("collections", "language", "klingon"),
         ("collections", "replica_factor", 4),
         ("collections", "tiering_policy", "tape"),
         ("collections", "sync_policy", "never"),

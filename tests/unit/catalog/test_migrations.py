@@ -34,6 +34,14 @@ def migrations(tmp_path: Path) -> Path:
     return copy
 
 
+def of_before(migrations: Path, number: int) -> Path:
+    """The migrations without `number` and what came after it."""
+    for path in (migrations / "versions").glob("*.py"):
+        if int(path.name[:3]) >= number:
+            path.unlink()
+    return migrations
+
+
 @pytest.fixture
 def migrated(file: Path) -> Path:
     """A catalog of today's schema with one tenant that has a database."""
@@ -61,6 +69,14 @@ def add_migration(migrations: Path, number: int, statements: str, end: str = "")
     )
 
 
+def collection(name: str) -> str:
+    return (
+        "INSERT INTO collections"
+        " (collection_id, database_id, name, state, dimension, metric, created_at, updated_at)"
+        f" VALUES (randomblob(16), zeroblob(16), '{name}', 'ready', 16, 'l2', {TIME}, {TIME})"
+    )
+
+
 def execute(file: Path, *statements: str) -> list[tuple[object, ...]]:
     with closing(sqlite3.connect(file)) as connection, connection:
         for statement in statements:
@@ -78,24 +94,24 @@ def test_a_migration_that_fails_half_way_leaves_nothing_behind(
 ) -> None:
     before = dump(migrated)
     half = "CREATE TABLE half (x INTEGER); UPDATE tenants SET name = 'changed'"
-    add_migration(migrations, 4, half, "raise RuntimeError('half way')")
+    add_migration(migrations, 5, half, "raise RuntimeError('half way')")
     with pytest.raises(RuntimeError, match="half way"):
         upgrade(migrated, migrations)
     assert dump(migrated) == before
 
 
 def test_migrations_before_the_one_that_fails_stay(migrated: Path, migrations: Path) -> None:
-    add_migration(migrations, 4, "CREATE TABLE whole (x INTEGER)")
-    add_migration(migrations, 5, "CREATE TABLE half (x INTEGER)", "raise RuntimeError('half way')")
+    add_migration(migrations, 5, "CREATE TABLE whole (x INTEGER)")
+    add_migration(migrations, 6, "CREATE TABLE half (x INTEGER)", "raise RuntimeError('half way')")
     with pytest.raises(RuntimeError, match="half way"):
         upgrade(migrated, migrations)
-    assert execute(migrated, "SELECT version_num FROM alembic_version") == [("004",)]
+    assert execute(migrated, "SELECT version_num FROM alembic_version") == [("005",)]
     names = execute(migrated, "SELECT name FROM sqlite_master WHERE name IN ('whole', 'half')")
     assert names == [("whole",)]
 
 
 def test_rebuilding_a_table_keeps_its_children(migrated: Path, migrations: Path) -> None:
-    add_migration(migrations, 4, REBUILD)
+    add_migration(migrations, 5, REBUILD)
     upgrade(migrated, migrations)
     assert execute(migrated, "SELECT name FROM tenants") == [("Acme",)]
     assert execute(migrated, "SELECT name FROM databases") == [("films",)]
@@ -104,10 +120,36 @@ def test_rebuilding_a_table_keeps_its_children(migrated: Path, migrations: Path)
 
 def test_a_migration_that_leaves_orphans_is_undone(migrated: Path, migrations: Path) -> None:
     before = dump(migrated)
-    add_migration(migrations, 4, "DELETE FROM tenants")
+    add_migration(migrations, 5, "DELETE FROM tenants")
     with pytest.raises(Corrupt, match="databases without tenants"):
         upgrade(migrated, migrations)
     assert dump(migrated) == before
+
+
+def test_collections_of_before_keep_the_library_of_their_graphs(
+    file: Path, migrations: Path
+) -> None:
+    file.touch()
+    upgrade(file, of_before(migrations, 4))
+    execute(
+        file,
+        "INSERT INTO tenants (tenant_id, name, slug, status, created_at, updated_at)"
+        f" VALUES (zeroblob(16), 'Acme', 'acme', 'active', {TIME}, {TIME})",
+        "INSERT INTO databases (database_id, tenant_id, name, state, created_at, updated_at)"
+        f" VALUES (zeroblob(16), zeroblob(16), 'films', 'ready', {TIME}, {TIME})",
+        collection("old"),
+    )
+    triggers = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name"
+    before = execute(file, triggers)
+    upgrade(file)
+    execute(file, collection("new"))
+    found = "SELECT name, hnsw_engine, language, version, updated_at FROM collections ORDER BY 1"
+    time = TIME.strip("'")
+    assert execute(file, found) == [
+        ("new", "faiss", "english", 1, time),
+        ("old", "hnswlib", "english", 1, time),
+    ]
+    assert execute(file, triggers) == before
 
 
 def test_upgrading_twice_changes_nothing(migrated: Path) -> None:
@@ -119,10 +161,10 @@ def test_upgrading_twice_changes_nothing(migrated: Path) -> None:
 def test_a_schema_that_only_a_newer_release_knows_is_refused(
     migrated: Path, migrations: Path
 ) -> None:
-    add_migration(migrations, 4, "CREATE TABLE newer (x INTEGER)")
+    add_migration(migrations, 5, "CREATE TABLE newer (x INTEGER)")
     upgrade(migrated, migrations)
     require_known_schema(migrated, migrations)
-    with pytest.raises(InvalidState, match="004"):
+    with pytest.raises(InvalidState, match="005"):
         require_known_schema(migrated)
 
 

@@ -127,6 +127,8 @@ def test_a_collection_has_every_setting_as_an_option(akidb: Any, wire: Any, repl
         "index_kind": "flat",
         "hnsw_m": 16,
         "hnsw_ef_construction": 100,
+        "hnsw_engine": "hnswlib",
+        "language": "german",
         "replica_factor": 1,
         "tiering_policy": "memory",
         "sync_policy": "continuous",

@@ -100,7 +100,7 @@ def test_segment_is_verified_by_itself(folder: Path, inspect: Inspect) -> None:
     assert "DAMAGED" in printed
 
 
-@pytest.mark.parametrize("name", ["ids.idx", "columns.arrow", "graph.hnsw", "index.json"])
+@pytest.mark.parametrize("name", ["ids.idx", "columns.arrow", "graph.links", "index.json"])
 @pytest.mark.parametrize("missing", [False, True])
 def test_derived_file_is_made_again(
     folder: Path, inspect: Inspect, name: str, missing: bool

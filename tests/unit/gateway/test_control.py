@@ -1,6 +1,7 @@
 """Tenants, databases and collections over REST."""
 
 import httpx
+import pytest
 
 from akidb_ray.domain.collection import CollectionSpec, CollectionState
 from tests.in_process import MODEL, Database
@@ -91,10 +92,34 @@ async def test_a_collection_shows_its_settings_and_takes_the_width_of_its_model(
     collection = made.json()
     assert (collection["dimension"], collection["state"]) == (64, "ready")
     assert (collection["hnsw_m"], collection["hnsw_ef_construction"]) == (32, 200)
+    assert (collection["hnsw_engine"], collection["language"]) == ("faiss", "english")
     renamed = await client.patch(f"{COLLECTIONS}/notes", json={"name": "papers"})
     assert renamed.json()["name"] == "papers"
     fixed = await client.patch(f"{COLLECTIONS}/papers", json={"dimension": 32})
     assert (fixed.status_code, fixed.json()["field"]) == (422, "dimension")
+
+
+async def test_a_collection_names_the_library_of_its_graphs_and_the_language_of_its_texts(
+    client: httpx.AsyncClient,
+) -> None:
+    body = {"name": "c", "dimension": 16, "hnsw_engine": "hnswlib", "language": "german"}
+    made = (await client.post(COLLECTIONS, json=body)).json()
+    assert (made["hnsw_engine"], made["language"]) == ("hnswlib", "german")
+    shown = (await client.get(f"{COLLECTIONS}/c")).json()
+    assert (shown["hnsw_engine"], shown["language"]) == ("hnswlib", "german")
+
+
+@pytest.mark.parametrize(
+    ("field", "unknown", "known"),
+    [("hnsw_engine", "nmslib", "faiss"), ("language", "klingon", "yiddish")],
+)
+async def test_an_unknown_library_or_language_is_refused_with_those_that_are_known(
+    client: httpx.AsyncClient, field: str, unknown: str, known: str
+) -> None:
+    body = {"name": "c", "dimension": 16, field: unknown}
+    refused = await client.post(COLLECTIONS, json=body)
+    assert (refused.status_code, refused.json()["field"]) == (422, field)
+    assert known in refused.json()["detail"]
 
 
 async def test_deleting_a_collection_frees_its_name(client: httpx.AsyncClient) -> None:
