@@ -1,6 +1,7 @@
 """Building graphs, apart from where it happens: a build takes files and returns a file.
 
-So it can run in a thread of this process or elsewhere, on copies of the files.
+All are built by hnswlib. For faiss, which searches them where they are mapped, the links alone are
+kept. A build can run in a thread of this process or elsewhere, on copies of the files.
 """
 
 from collections.abc import Callable
@@ -11,12 +12,21 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from akidb_ray.domain.collection import Metric
+from akidb_ray.domain.collection import HnswEngine, Metric
 from akidb_ray.domain.errors import Corrupt, StorageFailed
 from akidb_ray.index.description import FileFacts, GraphDescription, check_facts
-from akidb_ray.index.distance import Floats
-from akidb_ray.index.hnsw import HnswBuild, scale_for
+from akidb_ray.index.distance import Floats, RowNumbers
+from akidb_ray.index.hnswlib_file import read_links
+from akidb_ray.index.hnswlib_graph import HnswBuild, scale_for
+from akidb_ray.index.links import (
+    Links,
+    decode_links,
+    encode_links,
+    with_repeated,
+    without_repeated,
+)
 from akidb_ray.index.vector_scan import VectorScan, scan_vectors
+from akidb_ray.storage.os_filesystem import translated
 
 # Rows are added in blocks, so that a build can be stopped. A block of this much work takes each
 # thread a quarter of a second, up to a second in a graph that is far larger than the caches.
@@ -60,14 +70,18 @@ class GraphJob:
     m: int
     ef_construction: int
     threads: int
+    engine: HnswEngine
     base: BaseGraph | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltGraph:
-    """What a builder knows of the file that it made. `scale` is explained at `HnswBuild`."""
+    """What a builder knows of the file that it made. `scale` is explained at `HnswBuild`, `entry`
+    at `Links`.
+    """
 
     scale: float
+    entry: int = 0
 
 
 class GraphBuilder(Protocol):
@@ -105,17 +119,22 @@ class ThreadGraphBuilder:
     ) -> BuiltGraph:
         vectors = _vectors(job)
         scan = scan_vectors(vectors, lambda: _stop_if(stopped))
-        build = _begin(job, scan)
-        progress(build.rows)
+        repeated = scan.repeated
+        rows = _rows_to_index(job, repeated)
+        build = _begin(job, vectors, scan, rows, target)
+        done = np.append(rows, job.rows)
+        progress(int(done[build.rows]))
         block_rows = job.threads * _block_rows_per_thread(job)
-        for start in range(build.rows, job.rows, block_rows):
+        for start in range(build.rows, len(rows), block_rows):
             _stop_if(stopped)
-            block = slice(start, start + block_rows)
-            build.add(vectors[block], scan.repeated[block], job.threads)
-            progress(build.rows)
+            block = rows[start : start + block_rows]
+            build.add(vectors[block], repeated[block], job.threads)
+            progress(int(done[build.rows]))
         _stop_if(stopped)
-        build.finish().save(target)
-        return BuiltGraph(build.scale)
+        if job.engine is HnswEngine.HNSWLIB:
+            build.save(target)
+            return BuiltGraph(build.scale)
+        return BuiltGraph(build.scale, _save_links(build, scan, target))
 
 
 def _stop_if(stopped: Callable[[], bool]) -> None:
@@ -128,25 +147,78 @@ def _block_rows_per_thread(job: GraphJob) -> int:
     return min(max(_BLOCK_WORK // work_per_row, _MIN_BLOCK_ROWS), _MAX_BLOCK_ROWS)
 
 
-def _begin(job: GraphJob, scan: VectorScan) -> HnswBuild:
-    """The base, ready for more rows, or an empty graph."""
+def _rows_to_index(job: GraphJob, repeated: NDArray[np.bool_]) -> RowNumbers:
+    if job.engine is HnswEngine.FAISS:
+        return np.flatnonzero(~repeated)
+    return np.arange(job.rows)
+
+
+def _save_links(build: HnswBuild, scan: VectorScan, target: str) -> int:
+    """Write the links to `target`, by way of hnswlib's own file; return the row to start from."""
+    scratch = f"{target}.hnswlib"
+    with translated(Path(target)):
+        try:
+            build.save(scratch)
+            links = with_repeated(read_links(scratch), scan.firsts)
+        finally:
+            Path(scratch).unlink(missing_ok=True)
+        try:
+            with Path(target).open("wb") as file:
+                file.writelines(encode_links(links))
+        except OSError:
+            Path(target).unlink(missing_ok=True)
+            raise
+    return links.entry
+
+
+def _begin(
+    job: GraphJob, vectors: Floats, scan: VectorScan, rows: RowNumbers, target: str
+) -> HnswBuild:
+    """The base, ready for more of `rows`, or an empty graph."""
     if job.base is not None:
         made = job.base.description
         _check_fits(job, job.base)
-        if scale_for(job.metric, scan.lengths[made.rows :]) <= _MAX_GROWTH * made.scale:
-            return _resume(job, job.base)
+        growth = scale_for(job.metric, scan.lengths[made.rows :]) / made.scale
+        # Graphs of the other engine have or lack the repeated rows, which these must lack or have.
+        same_rows = made.engine is job.engine or not scan.repeated[: made.rows].any()
+        if growth <= _MAX_GROWTH and same_rows:
+            return _resume(job, job.base, vectors, rows, target)
     scale = scale_for(job.metric, scan.lengths)
-    return HnswBuild.start(job.metric, job.dimension, job.rows, job.m, job.ef_construction, scale)
+    return HnswBuild.start(job.metric, job.dimension, len(rows), job.m, job.ef_construction, scale)
 
 
-def _resume(job: GraphJob, base: BaseGraph) -> HnswBuild:
+def _resume(
+    job: GraphJob, base: BaseGraph, vectors: Floats, rows: RowNumbers, target: str
+) -> HnswBuild:
     # hnswlib believes what it reads, and a damaged file may end the process.
-    check_facts(base.path, _mapped(base.path, base.facts.size_bytes).data, base.facts)
-    scale = base.description.scale
-    build = HnswBuild.resume(job.metric, job.dimension, base.path, job.rows, scale)
-    if build.rows != base.description.rows:
-        raise Corrupt(base.path, f"holds {build.rows} rows instead of {base.description.rows}")
+    content = _mapped(base.path, base.facts.size_bytes).data
+    check_facts(base.path, content, base.facts)
+    made = base.description
+    if made.engine == HnswEngine.HNSWLIB:
+        build = HnswBuild.resume(job.metric, job.dimension, base.path, len(rows), made.scale)
+    else:
+        build = HnswBuild.resume_links(
+            job.metric,
+            without_repeated(_links(base, content)),
+            lambda part: vectors[rows[part]],
+            job.dimension,
+            len(rows),
+            job.ef_construction,
+            made.scale,
+            scratch=f"{target}.base",
+        )
+    expected = int(np.searchsorted(rows, made.rows))
+    if build.rows != expected:
+        raise Corrupt(base.path, f"holds {build.rows} rows instead of {expected}")
     return build
+
+
+def _links(base: BaseGraph, content: memoryview) -> Links:
+    made = base.description
+    try:
+        return decode_links(content, made.rows, made.m, made.entry)
+    except ValueError as error:
+        raise Corrupt(base.path, str(error)) from error
 
 
 def _check_fits(job: GraphJob, base: BaseGraph) -> None:

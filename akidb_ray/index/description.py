@@ -2,13 +2,12 @@
 
 import msgspec
 
-from akidb_ray.domain.collection import Metric
+from akidb_ray.domain.collection import HnswEngine, Metric
 from akidb_ray.domain.errors import Corrupt, InvalidState
 from akidb_ray.storage.checksum import crc32c
 from akidb_ray.storage.filesystem import Bytes
 
 FORMAT = 1
-ENGINE = "hnswlib"
 
 
 class FileFacts(msgspec.Struct, frozen=True):
@@ -21,11 +20,12 @@ class FileFacts(msgspec.Struct, frozen=True):
 class GraphDescription(msgspec.Struct, frozen=True):
     """A graph over `rows` vectors of `dimension`; `files` are the facts of its files by name.
 
-    `scale` is what the vectors were divided by before they were indexed, see `HnswBuild`.
+    `scale` is what the vectors were divided by before they were indexed, see `HnswBuild`, and
+    `entry` the row to start from in a file of links.
     """
 
     format: int
-    engine: str
+    engine: HnswEngine
     metric: Metric
     dimension: int
     rows: int
@@ -33,6 +33,7 @@ class GraphDescription(msgspec.Struct, frozen=True):
     ef_construction: int
     scale: float
     files: dict[str, FileFacts]
+    entry: int = 0
 
 
 class _Kind(msgspec.Struct):
@@ -55,8 +56,8 @@ def decode_description(raw: bytes, name: str, checksum: int) -> GraphDescription
         kind = msgspec.json.decode(raw, type=_Kind)
         if kind.format != FORMAT:
             _refuse(f"of format {kind.format}", f"format {FORMAT}")
-        if kind.engine != ENGINE:
-            _refuse(f"of engine {kind.engine!r}", f"engine {ENGINE!r}")
+        if kind.engine not in set(HnswEngine):
+            _refuse(f"of engine {kind.engine!r}", f"engines {', '.join(HnswEngine)}")
         return msgspec.json.decode(raw, type=GraphDescription)
     except msgspec.MsgspecError as error:
         raise Corrupt(name, f"is no description of a graph: {error}") from error

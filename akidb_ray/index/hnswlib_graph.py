@@ -1,11 +1,11 @@
-"""Hierarchical navigable small world graphs, by hnswlib.
+"""Hierarchical navigable small world graphs, by hnswlib: all are built here, some searched.
 
 Y. Malkov, D. Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical
 Navigable Small World graphs", 2016, arXiv:1603.09320.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hnswlib
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from akidb_ray.domain.collection import Metric
 from akidb_ray.domain.errors import Corrupt, Exhausted, StorageFailed, StorageFull
 from akidb_ray.index.distance import Floats, RowNumbers
-from akidb_ray.index.vector_scan import scan_vectors
+from akidb_ray.index.hnswlib_file import write_file
+from akidb_ray.index.links import Links
+from akidb_ray.storage.os_filesystem import translated
 
 _SPACES = {Metric.COSINE: "ip", Metric.DOT: "ip", Metric.L2: "l2"}
 # hnswlib numbers rows by a random level generator: a fixed seed makes builds repeatable.
@@ -30,11 +32,14 @@ _BESIDE_BYTES = 65_536 * 40
 _MOVED = {Metric.COSINE: 1e-5, Metric.DOT: 1e-5, Metric.L2: 1e-6}
 
 
-class HnswGraph:
+class HnswlibGraph:
     """A graph with a copy of its vectors, which changes no more. Searching releases the GIL.
 
-    `memory_bytes` is what it holds, apart from 2 bytes per row for each search at work.
+    It knows no masks: hnswlib would ask a Python function about each row on its way. Its
+    `memory_bytes` are without the 2 bytes per row that each search at work needs.
     """
+
+    takes_mask = False
 
     def __init__(self, metric: Metric, index: hnswlib.Index) -> None:
         self._index = index
@@ -49,21 +54,7 @@ class HnswGraph:
         self.memory_bytes = int(index.index_file_size()) + beside
 
     @classmethod
-    def build(
-        cls, metric: Metric, vectors: Floats, m: int, ef_construction: int, threads: int
-    ) -> "HnswGraph":
-        """Index `vectors`, float32 (n, d); cosine vectors must have unit length. Releases the
-        GIL.
-        """
-        rows, dimension = vectors.shape
-        scan = scan_vectors(vectors)
-        scale = scale_for(metric, scan.lengths)
-        build = HnswBuild.start(metric, dimension, rows, m, ef_construction, scale)
-        build.add(vectors, scan.repeated, threads)
-        return build.finish()
-
-    @classmethod
-    def load(cls, metric: Metric, dimension: int, path: str) -> "HnswGraph":
+    def load(cls, metric: Metric, dimension: int, path: str) -> "HnswlibGraph":
         """Raises Corrupt, Exhausted (memory). Holds the GIL.
 
         hnswlib believes what it reads: a damaged file may end the process. Compare its checksum
@@ -71,28 +62,32 @@ class HnswGraph:
         """
         return cls(metric, _load(metric, dimension, path, 0))
 
-    def save(self, path: str) -> None:
-        """Raises StorageFull, StorageFailed, and then leaves no file. Holds the GIL."""
-        self._index.save_index(path)
-        # hnswlib does not look whether it could open and write the file.
-        if not Path(path).exists():
-            raise StorageFailed(f"{path}: cannot be written", file=path)
-        wanted, written = self._index.index_file_size(), Path(path).stat().st_size
-        if written != wanted:
-            Path(path).unlink()
-            raise StorageFull(f"{path}: only {written} of {wanted} bytes were written", file=path)
+    def search(
+        self, query: Floats, limit: int, ef: int, allowed: NDArray[np.bool_] | None = None
+    ) -> RowNumbers:
+        return self.search_many(query[None, :], limit, ef, 1, allowed)[0]
 
-    def search(self, query: Floats, limit: int, ef: int) -> RowNumbers:
+    def search_many(
+        self,
+        queries: Floats,
+        limit: int,
+        ef: int,
+        threads: int,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> list[RowNumbers]:
         if self.metric is Metric.DOT:
-            query = query / max(float(np.linalg.norm(query)), _TINY)
+            lengths = np.linalg.norm(queries, axis=1, keepdims=True)
+            queries = queries / np.maximum(lengths, _TINY)
         breadth = min(max(ef, limit), self.rows)
         try:
-            labels, _ = self._index.knn_query(query, k=breadth, num_threads=1)
+            labels, _ = self._index.knn_query(queries, k=breadth, num_threads=threads)
         except RuntimeError:
             # The graph reached fewer than `breadth` rows; hnswlib then returns none of them.
-            return np.empty(0, np.int64)
-        rows: RowNumbers = labels[0, :limit].astype(np.int64)
-        return rows
+            return [np.empty(0, np.int64) for _ in queries]
+        found = labels.astype(np.int64)
+        if allowed is None:
+            return list(found[:, :limit])
+        return [rows[allowed[rows]][:limit] for rows in found]
 
 
 class HnswBuild:
@@ -133,8 +128,36 @@ class HnswBuild:
     def resume(
         cls, metric: Metric, dimension: int, path: str, capacity: int, scale: float
     ) -> "HnswBuild":
-        """A saved graph, to go on from. Raises and warns as `HnswGraph.load` does."""
+        """A saved graph, to go on from. Raises and warns as `HnswlibGraph.load` does."""
         return cls(metric, _load(metric, dimension, path, capacity), scale)
+
+    @classmethod
+    def resume_links(
+        cls,
+        metric: Metric,
+        links: Links,
+        vectors: Callable[[slice], Floats],
+        dimension: int,
+        capacity: int,
+        ef_construction: int,
+        scale: float,
+        scratch: str,
+    ) -> "HnswBuild":
+        """A graph of which the links are known, to go on from.
+
+        `vectors` gives those of a slice of its rows, of which none repeats another. `scratch` is a
+        path for a file that is gone afterwards. Raises and warns as `HnswlibGraph.load` does.
+        """
+
+        def indexed(rows: slice) -> Floats:
+            return _scaled(metric, vectors(rows), scale)
+
+        try:
+            with translated(Path(scratch)):
+                write_file(scratch, links, dimension, ef_construction, indexed)
+            return cls.resume(metric, dimension, scratch, capacity, scale)
+        finally:
+            Path(scratch).unlink(missing_ok=True)
 
     @property
     def rows(self) -> int:
@@ -148,14 +171,21 @@ class HnswBuild:
         first = self.rows
         if repeated.any():
             vectors = _moved_apart(vectors, repeated, _MOVED[self._metric], seed=first)
-        if self._metric is Metric.DOT:
-            vectors = vectors / np.float32(self.scale)
+        vectors = _scaled(self._metric, vectors, self.scale)
         with _lack_of_memory_translated():
             labels = np.arange(first, first + len(vectors))
             self._index.add_items(vectors, labels, num_threads=threads)
 
-    def finish(self) -> HnswGraph:
-        return HnswGraph(self._metric, self._index)
+    def save(self, path: str) -> None:
+        """Raises StorageFull, StorageFailed, and then leaves no file. Holds the GIL."""
+        self._index.save_index(path)
+        # hnswlib does not look whether it could open and write the file.
+        if not Path(path).exists():
+            raise StorageFailed(f"{path}: cannot be written", file=path)
+        wanted, written = self._index.index_file_size(), Path(path).stat().st_size
+        if written != wanted:
+            Path(path).unlink()
+            raise StorageFull(f"{path}: only {written} of {wanted} bytes were written", file=path)
 
 
 def scale_for(metric: Metric, lengths: NDArray[np.float64]) -> float:
@@ -163,6 +193,10 @@ def scale_for(metric: Metric, lengths: NDArray[np.float64]) -> float:
     if metric is not Metric.DOT:
         return 1.0
     return float(np.clip(lengths.max(initial=0.0), _TINY, _HUGE))
+
+
+def _scaled(metric: Metric, vectors: Floats, scale: float) -> Floats:
+    return vectors / np.float32(scale) if metric is Metric.DOT else vectors
 
 
 def _moved_apart(

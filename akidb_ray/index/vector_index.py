@@ -1,16 +1,46 @@
-"""The port of approximate indexes."""
+"""The port of indexes."""
 
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from akidb_ray.index.distance import Floats, RowNumbers
 
 
 class VectorIndex(Protocol):
-    """An index over the rows 0 to n - 1 of one block of vectors. Searches run in many threads."""
+    """An index over the rows 0 to n - 1 of one block of vectors. Searches run in many threads and
+    release the GIL.
 
-    def search(self, query: Floats, limit: int, ef: int) -> RowNumbers:
-        """About the `limit` nearest rows to `query` (d,), nearest first as far as it can tell.
+    `takes_mask` says that `allowed` steers the search; else what is not allowed is dropped from
+    its result. `memory_bytes` is what it holds beside mapped files.
+    """
 
-        `ef` is the breadth of the search. May find fewer than `limit`: the caller decides what
-        then.
+    @property
+    def takes_mask(self) -> bool: ...
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def memory_bytes(self) -> int: ...
+
+    def search(
+        self, query: Floats, limit: int, ef: int, allowed: NDArray[np.bool_] | None = None
+    ) -> RowNumbers:
+        """About the `limit` nearest rows to `query`, float32 (d,), nearest first as far as it can
+        tell: int64 (at most limit,).
+
+        `ef` is the breadth of the search, `allowed` bool (n,). An approximate index may find fewer
+        than `limit`: the caller decides what then.
         """
+
+    def search_many(
+        self,
+        queries: Floats,
+        limit: int,
+        ef: int,
+        threads: int,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> list[RowNumbers]:
+        """The same for each of `queries`, float32 (q, d), by so many threads at once."""

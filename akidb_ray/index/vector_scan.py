@@ -15,12 +15,18 @@ _SEED = 100
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VectorScan:
-    """Of n vectors: `lengths`, float64 (n,), and `repeated`, bool (n,), which says that a row is
-    equal to an earlier one (or, once in a very long while, that it looks so).
+    """Of n vectors: `lengths`, float64 (n,), and `firsts`, int64 (n,), the first row that is equal
+    to each (or, once in a very long while, looks so).
     """
 
     lengths: NDArray[np.float64]
-    repeated: NDArray[np.bool_]
+    firsts: NDArray[np.int64]
+
+    @property
+    def repeated(self) -> NDArray[np.bool_]:
+        """Bool (n,): which rows are equal to an earlier one."""
+        repeated: NDArray[np.bool_] = self.firsts != np.arange(len(self.firsts))
+        return repeated
 
 
 def scan_vectors(vectors: Floats, between: Callable[[], None] = lambda: None) -> VectorScan:
@@ -37,7 +43,10 @@ def scan_vectors(vectors: Floats, between: Callable[[], None] = lambda: None) ->
         # Sums of whole numbers, unlike those of floats, do not depend on their order.
         hashes[start : start + step] = block.view(np.uint32).astype(np.uint64) @ factors
     order = np.argsort(hashes, kind="stable")
+    # Equal ones are neighbours now, each group in the order of its rows.
     in_order = hashes[order]
-    repeated = np.zeros(rows, np.bool_)
-    repeated[order[1:][in_order[1:] == in_order[:-1]]] = True
-    return VectorScan(lengths, repeated)
+    begins = np.ones(rows, np.bool_)
+    begins[1:] = in_order[1:] != in_order[:-1]
+    firsts = np.empty(rows, np.int64)
+    firsts[order] = order[begins][np.cumsum(begins) - 1]
+    return VectorScan(lengths, firsts)

@@ -11,7 +11,18 @@ import pytest
 
 from akidb_ray.domain.collection import Metric
 from akidb_ray.domain.document import NEVER, DocumentBatch
-from akidb_ray.domain.filter import Condition, Filter, Match, Range, flatten, passes
+from akidb_ray.domain.filter import (
+    Clause,
+    Exists,
+    Filter,
+    HasId,
+    IsNull,
+    Match,
+    MatchExcept,
+    Range,
+)
+from akidb_ray.domain.filter_meaning import passes
+from akidb_ray.domain.flattening import flatten
 from akidb_ray.domain.ids import MAX_DOCUMENT_ID_BYTES
 from akidb_ray.segment.columns import MAX_PATHS
 from akidb_ray.segment.growing import GrowingSegment
@@ -72,6 +83,14 @@ def test_every_row_is_found_by_its_id(make: Make) -> None:
     assert segment.find("", 20) == -1
 
 
+def test_rows_are_listed_in_the_order_of_their_ids(make: Make) -> None:
+    segment = make(rows_with(PAYLOADS))
+    for rows in (20, 20):
+        listed = segment.id_order(rows).tolist()
+        assert [segment.id(row) for row in listed] == sorted(f"doc-{row}" for row in range(20))
+    assert set(_growing(rows_with(PAYLOADS)).id_order(7).tolist()) == set(range(7))
+
+
 def test_many_ids_are_found_at_once(make: Make) -> None:
     segment = make(rows_with(PAYLOADS))
     ids = ["doc-3", "missing", "doc-0", "doc-19", "zzz"]
@@ -99,23 +118,64 @@ def test_row_holds_what_was_written(make: Make) -> None:
     assert segment.expires_at is None
 
 
-@pytest.mark.parametrize(
-    "condition",
-    [Match("tags", ("a",)), Match("tags", ("1", "2")), Range("n", gt=5), Match("x", (1,))],
-)
-def test_condition_means_what_it_means_for_one_document(make: Make, condition: Condition) -> None:
-    flats = [flatten(payload or {}) for payload in PAYLOADS]
-    expected = [passes(Filter((condition,)), flat) for flat in flats]
-    mask = make(rows_with(PAYLOADS)).condition_mask(condition, 20)
-    assert mask.tolist() == expected
+def _mask(segment: Segment, clause: Clause, rows: int) -> list[bool]:
+    mask = segment.filter_mask(Filter((clause,)), rows)
     assert mask.dtype == np.bool_
+    return mask.tolist()
+
+
+@pytest.mark.parametrize(
+    "clause",
+    [
+        Match("tags", ("a",)),
+        Match("tags", ("1", "2")),
+        MatchExcept("tags", ("a", "2")),
+        Range("n", gt=5),
+        Match("x", (1,)),
+        Exists("x", wanted=False),
+        IsNull("n"),
+        HasId(("doc-3", "doc-19", "missing")),
+        HasId(()),
+        Filter(),
+        Filter((Exists("n"),), (Match("tags", ("1",)), HasId(("doc-2",))), (Range("n", gt=9),)),
+        Filter(must_not=(Filter(should=(Match("n", (3,)), Match("n", (5,)))),)),
+    ],
+)
+def test_filter_means_what_it_means_for_one_document(make: Make, clause: Clause) -> None:
+    filter = Filter((clause,))
+    flats = [flatten(payload or {}) for payload in PAYLOADS]
+    expected = [passes(filter, flat, f"doc-{row}") for row, flat in enumerate(flats)]
+    assert _mask(make(rows_with(PAYLOADS)), clause, 20) == expected
+
+
+def test_values_are_counted_once_for_each_allowed_row(make: Make) -> None:
+    payloads = [
+        {"v": [1, 1.0, 1]}, {"v": 1}, {"v": True}, {"v": ["a", "a", 2.5]}, {"v": ["a", None, []]},
+        {"v": {"in": 7}}, None, {"v": "gone"},
+    ]  # fmt: skip
+    view = _view(make(rows_with(payloads)), 8, dead=[7])
+    expected = {
+        ("number", 1): 2, ("bool", True): 1, ("string", "a"): 2, ("number", 2.5): 1,
+    }  # fmt: skip
+    assert view.value_counts("v", view.live) == expected
+    assert view.value_counts("v.in", view.live) == {("number", 7): 1}
+    assert view.value_counts("v", np.arange(8) == 0) == {("number", 1): 1}
+    assert view.value_counts("missing", view.live) == {}
+
+
+def test_values_at_paths_above_the_limit_of_columns_are_counted(make: Make) -> None:
+    count = MAX_PATHS + 20
+    segment = make(rows_with([{f"path{number}": [number, "x"]} for number in range(count)]))
+    for number in (0, MAX_PATHS - 1, MAX_PATHS, count - 1):
+        counts = segment.value_counts(f"path{number}", np.ones(count, np.bool_))
+        assert counts == {("number", number): 1, ("string", "x"): 1}
 
 
 def test_paths_above_the_limit_of_columns_still_filter(make: Make) -> None:
     count = MAX_PATHS + 20
     segment = make(rows_with([{f"path{number}": number} for number in range(count)]))
     for number in (0, MAX_PATHS - 1, MAX_PATHS, count - 1, count):
-        mask = segment.condition_mask(Match(f"path{number}", (number,)), count)
+        mask = _mask(segment, Match(f"path{number}", (number,)), count)
         assert np.flatnonzero(mask).tolist() == [number][: number < count]
 
 
@@ -160,6 +220,12 @@ def test_filter_allows_only_what_is_alive(make: Make) -> None:
     assert np.flatnonzero(view.allowed([Filter(), Filter()], 10.0)).tolist() == [0, 2, 5]
 
 
+def test_without_filters_nothing_is_compared(make: Make) -> None:
+    view = _view(make(rows_with([{"n": 1}] * 3)), 3, dead=[1])
+    assert view.allowed([], 0.0) is view.live
+    assert view.allowed([Filter(), Filter()], 0.0) is view.live
+
+
 def test_dead_row_is_not_found_in_a_view(make: Make) -> None:
     view = _view(make(rows_with([None] * 3)), 3, dead=[1])
     assert [view.find(name, 0.0) for name in ("doc-0", "doc-1", "missing")] == [0, -1, -1]
@@ -170,7 +236,8 @@ def test_segment_without_rows_is_empty(make: Make) -> None:
     segment = make(rows_with([]))
     assert segment.find("doc-0", 0) == -1
     assert list(segment.find_many(["doc-0"], hashes_of(["doc-0"]))) == []
-    assert segment.condition_mask(Match("n", (1,)), 0).tolist() == []
+    assert _mask(segment, Match("n", (1,)), 0) == []
+    assert segment.value_counts("n", np.ones(0, np.bool_)) == {}
     view = _view(segment, 0)
     assert (view.rows, view.alive_count(0.0), view.vectors.shape) == (0, 0, (0, 16))
 
@@ -189,7 +256,7 @@ def test_values_at_their_limits_come_back(make: Make) -> None:
         assert stored.expires_at == batch.expires_at[row]  # type: ignore[index]
         assert segment.find(document_id, 6) == row
     assert segment.vectors[:6].tobytes() == vectors.tobytes()
-    assert np.flatnonzero(segment.condition_mask(Match("n", (1,)), 6)).tolist() == [5]
+    assert np.flatnonzero(_mask(segment, Match("n", (1,)), 6)).tolist() == [5]
 
 
 def test_payload_of_a_view_is_json_as_it_came(make: Make) -> None:

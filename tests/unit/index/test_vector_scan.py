@@ -26,7 +26,9 @@ def test_all_but_the_first_of_equal_rows_are_repeated() -> None:
     rows = rng.integers(0, 50, 400)
     firsts = np.unique(rows, return_index=True)[1]
     expected = ~np.isin(np.arange(400), firsts)
-    np.testing.assert_array_equal(scan_vectors(distinct[rows]).repeated, expected)
+    scan = scan_vectors(distinct[rows])
+    np.testing.assert_array_equal(scan.repeated, expected)
+    np.testing.assert_array_equal(scan.firsts, firsts[rows])
 
 
 def test_rows_of_the_same_numbers_in_another_order_are_not_equal() -> None:

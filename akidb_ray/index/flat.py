@@ -1,0 +1,89 @@
+"""The exact index: every allowed row is compared. It is the vectors themselves."""
+
+import itertools
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from akidb_ray.domain.collection import Metric
+from akidb_ray.index.distance import Floats, RowNumbers
+from akidb_ray.index.faiss_threads import use_threads
+
+# From so many queries on faiss multiplies matrices.
+_MANY = 20
+# Numbers of queries up to which faiss multiplies no matrices, as its l2 distances must not: taken
+# from squares and products, they drown in rounding where vectors are far from zero.
+_TOGETHER = int(faiss.cvar.distance_compute_blas_threshold) - 1
+
+
+class FlatIndex:
+    """All rows of `vectors`, float32 (n, d)."""
+
+    takes_mask = True
+    memory_bytes = 0
+
+    def __init__(self, metric: Metric, vectors: Floats) -> None:
+        self._metric = metric
+        self._compare = faiss.knn_L2sqr if metric is Metric.L2 else faiss.knn_inner_product
+        self._vectors = vectors
+        self.rows = len(vectors)
+
+    def search(
+        self, query: Floats, limit: int, ef: int = 0, allowed: NDArray[np.bool_] | None = None
+    ) -> RowNumbers:
+        """Exactly the nearest; `ef` means nothing here."""
+        return self.search_many(query[None, :], limit, ef, 1, allowed)[0]
+
+    def search_many(
+        self,
+        queries: Floats,
+        limit: int,
+        ef: int,
+        threads: int,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> list[RowNumbers]:
+        queries = np.ascontiguousarray(queries, np.float32)
+        count, dimension = queries.shape
+        # A list of rows is walked straight; a bitmap would be looked at for every row.
+        rows = None if allowed is None else np.flatnonzero(allowed)
+        limit = min(limit, self.rows if rows is None else len(rows))
+        if limit == 0:
+            return [np.empty(0, np.int64) for _ in queries]
+        if rows is not None and count >= _MANY:
+            # Copied once, the rows are compared as matrices.
+            index = FlatIndex(self._metric, self._vectors[rows])
+            return [rows[found] for found in index.search_many(queries, limit, ef, threads)]
+        if self._metric is Metric.L2 and count > (step := _TOGETHER // dimension):
+            parts = [queries[start : start + step] for start in range(0, count, step)]
+            many = [self.search_many(part, limit, ef, threads) for part in parts]
+            return list(itertools.chain.from_iterable(many))
+        distances = np.empty((count, limit), np.float32)
+        found = np.empty((count, limit), np.int64)
+        chosen = None if rows is None else faiss.IDSelectorArray(len(rows), faiss.swig_ptr(rows))
+        use_threads(threads)
+        pointers = [faiss.swig_ptr(array) for array in (queries, self._vectors)]
+        answers = [faiss.swig_ptr(array) for array in (distances, found)]
+        sizes = (dimension, count, self.rows, limit)
+        if self._compare is faiss.knn_L2sqr:
+            self._compare(*pointers, *sizes, *answers, None, chosen)
+        else:
+            self._compare(*pointers, *sizes, *answers, chosen)
+        return [rows[rows >= 0] for rows in found]
+
+
+def compare_rows(metric: Metric, vectors: Floats, rows: RowNumbers, query: Floats) -> Floats:
+    """Distance of these rows of `vectors` (n, d) to `query` (d,): float32 (len(rows),).
+
+    The same to the last bit for equal rows, which `FlatIndex` and products of matrices do not
+    promise: they sum up some rows in another order than others.
+    """
+    use_threads(1)
+    query = np.ascontiguousarray(query, np.float32)
+    found = np.empty(len(rows), np.float32)
+    compare = faiss.fvec_inner_products_by_idx
+    if metric is Metric.L2:
+        compare = faiss.fvec_L2sqr_by_idx
+    arrays = [faiss.swig_ptr(array) for array in (found, query, vectors, rows)]
+    compare(*arrays, vectors.shape[1], 1, len(rows))
+    return found if metric is Metric.L2 else np.negative(found, out=found)
