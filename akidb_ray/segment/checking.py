@@ -3,20 +3,25 @@
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from akidb_ray.domain.collection import Language
 from akidb_ray.domain.errors import AkiDBError, Corrupt, InvalidArgument
-from akidb_ray.segment.columns import encode_columns
+from akidb_ray.segment.column_files import encode_columns
 from akidb_ray.segment.documents import decode_documents
 from akidb_ray.segment.id_index import encode_ids
+from akidb_ray.segment.merged_postings import postings_of
+from akidb_ray.segment.posting_files import encode_postings
 from akidb_ray.segment.sealed import (
     COLUMNS,
     DERIVED,
     DESCRIPTION,
     DOCUMENTS,
     IDS,
+    POSTINGS,
     map_checked,
     read_description,
 )
 from akidb_ray.segment.segment_writer import flats_of, write_description, write_file
+from akidb_ray.segment.terms import analyzer_of
 from akidb_ray.storage.filesystem import FileSystem
 
 
@@ -54,11 +59,17 @@ def _check(fs: FileSystem, path: PurePath, name: str, error: AkiDBError | None) 
     return FileCheck(name, size_bytes, error is None, reason, name in DERIVED)
 
 
-def rebuild_derived(fs: FileSystem, source: PurePath, target: PurePath, checksum: int) -> int:
+def rebuild_derived(
+    fs: FileSystem,
+    source: PurePath,
+    target: PurePath,
+    checksum: int,
+    language: Language = Language.ENGLISH,
+) -> int:
     """Write the segment in `source` anew in `target`, its derived files made from the others.
 
-    Returns the new checksum. Raises Corrupt when vectors or documents are damaged; then there is
-    no `target`.
+    `language` is that of the collection. Returns the new checksum. Raises Corrupt when vectors or
+    documents are damaged; then there is no `target`.
     """
     description = read_description(fs, source, checksum)
     # Those that this version does not know are carried on too.
@@ -70,6 +81,7 @@ def rebuild_derived(fs: FileSystem, source: PurePath, target: PurePath, checksum
         ids, columns = encode_ids(documents.column("id")), encode_columns(flats_of(documents))
     except (ValueError, InvalidArgument) as error:
         raise Corrupt(str(source / DOCUMENTS), f"cannot be decoded: {error}") from error
+    postings = postings_of(documents.column("text").to_pylist(), analyzer_of(language))
     fs.create_directory(target)
     files = {}
     for name in kept:
@@ -78,4 +90,5 @@ def rebuild_derived(fs: FileSystem, source: PurePath, target: PurePath, checksum
         files[name] = {"size_bytes": facts.size_bytes, "crc32c": facts.crc32c}
     files[IDS] = write_file(fs, target / IDS, ids)
     files[COLUMNS] = write_file(fs, target / COLUMNS, columns)
+    files[POSTINGS] = write_file(fs, target / POSTINGS, encode_postings(postings))
     return write_description(fs, target, description.rows, description.dimension, files)

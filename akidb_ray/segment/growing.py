@@ -14,11 +14,19 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from akidb_ray.domain.document import Times, Vectors
-from akidb_ray.domain.filter import Condition, Filter, Flat, passes
+from akidb_ray.domain.filter import Condition, Filter, HasId
+from akidb_ray.domain.flattening import Flat
 from akidb_ray.segment.columns import RowMask
 from akidb_ray.segment.documents import SCHEMA
+from akidb_ray.segment.filtering import filter_mask
+from akidb_ray.segment.growing_columns import GrowingColumns
+from akidb_ray.segment.growing_text import GrowingText
+from akidb_ray.segment.id_index import rows_by_id
+from akidb_ray.segment.postings import TextBlock
 from akidb_ray.segment.rows import Rows
-from akidb_ray.segment.view import StoredRow
+from akidb_ray.segment.terms import Analyzer
+from akidb_ray.segment.value_counting import ValueCounts
+from akidb_ray.segment.view import Contents, StoredRow
 
 _FIRST_CAPACITY = 16
 # What Python's objects take, measured: a row, a payload with values, a path in one, a value at a
@@ -57,6 +65,8 @@ class GrowingSegment:
         self._texts: list[str | None] = []
         self._payloads: list[bytes | None] = []
         self._flats: list[Flat] = []
+        self._columns = GrowingColumns(self._flats)
+        self._text = GrowingText()
         self._newest: dict[str, int] = {}
         # The row that held the same id before, -1 when none did: older views must still find
         # theirs.
@@ -70,6 +80,8 @@ class GrowingSegment:
         lists = (self._ids, self._texts, self._payloads, self._flats, self._former)
         return (
             self._contents_bytes
+            + self._columns.size_bytes
+            + self._text.size_bytes
             + sum(array.values.nbytes for array in arrays)
             + sum(map(getsizeof, (*lists, self._newest)))
         )
@@ -107,6 +119,19 @@ class GrowingSegment:
     def id(self, row: int) -> str:
         return self._ids[row]
 
+    def ids_of(self, rows: Sequence[int]) -> list[str]:
+        return [self._ids[row] for row in rows]
+
+    def contents_of(self, rows: Sequence[int], with_payload: bool) -> Contents:
+        versions = self._versions.values[rows].tolist()
+        if not with_payload:
+            return Contents.without_payload(versions)
+        return Contents(
+            versions,
+            [self._payloads[row] for row in rows],
+            [self._texts[row] for row in rows],
+        )
+
     def row(self, row: int) -> StoredRow:
         return StoredRow(
             self._ids[row],
@@ -140,6 +165,9 @@ class GrowingSegment:
             row = self._former[row]
         return row
 
+    def id_order(self, rows: int) -> NDArray[np.uint32]:
+        return rows_by_id(pa.array(self._ids[:rows], pa.large_string()))
+
     def find_many(
         self, ids: Sequence[str], hashes: NDArray[np.uint64]
     ) -> Iterator[tuple[int, int]]:
@@ -148,11 +176,28 @@ class GrowingSegment:
             if row is not None:
                 yield position, row
 
-    def condition_mask(self, condition: Condition, rows: int) -> RowMask:
-        filter = Filter((condition,))
-        return np.fromiter(
-            (passes(filter, self._flats[row]) for row in range(rows)), np.bool_, rows
-        )
+    def filter_mask(self, filter: Filter, rows: int) -> RowMask:
+        return filter_mask(filter, np.ones(rows, np.bool_), self._condition_mask)
+
+    def _condition_mask(self, condition: Condition, candidates: RowMask) -> RowMask:
+        if not isinstance(condition, HasId):
+            return self._columns.mask(condition, candidates)
+        mask = np.zeros(len(candidates), np.bool_)
+        for document_id in condition.ids:
+            row = self.find(document_id, len(candidates))
+            if row >= 0:
+                mask[row] = True
+        return mask
+
+    def value_counts(self, key: str, allowed: RowMask) -> ValueCounts:
+        return self._columns.value_counts(key, allowed)
+
+    def text_blocks(self, rows: int, analyzer: Analyzer) -> tuple[TextBlock, ...]:
+        return self._text.blocks(lambda start, end: self._texts[start:end], rows, analyzer)
+
+    def known_text(self, analyzer: Analyzer) -> tuple[TextBlock, ...]:
+        """The postings that searches have made so far, of the first rows."""
+        return self._text.known(analyzer)
 
 
 def _contents_bytes(rows: Rows) -> int:

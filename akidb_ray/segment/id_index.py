@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from akidb_ray.segment.rows import hashes_of
@@ -55,6 +56,14 @@ def encode_ids(ids: pa.Array) -> list[Bytes]:
     hashes = hashes_of(ids.drop_null().to_pylist())
     order = np.argsort(hashes, kind="stable")
     return [hashes[order].tobytes(), rows[order].astype(np.uint32).tobytes()]
+
+
+def rows_by_id(ids: pa.Array) -> NDArray[np.uint32]:
+    """The rows whose id is not null, in the order of their ids, by code point: uint32 (m,)."""
+    # Arrow compares bytes of UTF-8, which have the order of the characters that they stand for.
+    order = pc.array_sort_indices(ids, null_placement="at_end").to_numpy()
+    rows: NDArray[np.uint32] = order[: len(ids) - ids.null_count].astype(np.uint32)
+    return rows
 
 
 def decode_ids(data: memoryview, ids: pa.Array) -> IdIndex:

@@ -1,10 +1,10 @@
 """Columns of a merged segment, made from those of its sources without reading their payloads.
 
 The result is what `encode_columns` gives for the merged rows. It needs sources that hold all their
-paths, and no more paths together than a segment may have.
+paths and all types, and no more paths together than a segment may have.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from akidb_ray.segment.columns import (
-    MAX_PATHS,
-    Column,
-    Columns,
-    RowMask,
-    number_column,
-    sorted_words,
-    string_column,
-    write_columns,
-)
+from akidb_ray.segment.column_building import number_column, sorted_words, string_column
+from akidb_ray.segment.column_files import write_columns
+from akidb_ray.segment.columns import MAX_PATHS, Column, Columns, RowMask
 from akidb_ray.storage.filesystem import Bytes
 
 
@@ -38,21 +31,34 @@ class ColumnSource:
 
 def can_merge(sources: Sequence[Columns]) -> bool:
     paths = {path for columns in sources for path in columns.by_path}
-    return all(columns.complete for columns in sources) and len(paths) <= MAX_PATHS
+    whole = all(columns.complete and columns.all_types for columns in sources)
+    return whole and len(paths) <= MAX_PATHS
 
 
 def merge_columns(sources: Sequence[ColumnSource]) -> list[Bytes]:
     """The columns of the merged rows, encoded."""
-    parts: dict[tuple[str, str], list[Part]] = {}
+    return write_columns(merged_columns(sources))
+
+
+def merged_columns(sources: Sequence[ColumnSource]) -> Columns:
+    """The columns of the merged rows, of sources that `can_merge`."""
+    parts: dict[str, dict[str, list[Part]]] = {}
     for source in sources:
         for path, columns in source.columns.by_path.items():
-            for column in columns:
-                parts.setdefault((path, column.type), []).append((column, source.new_rows))
-    merged = {key: _merge(key[1], found) for key, found in parts.items()}
-    return write_columns({k: c for k, c in merged.items() if len(c.rows)}, complete=True)
+            for kind, column in columns.items():
+                found = parts.setdefault(path, {}).setdefault(kind, [])
+                found.append((column, source.new_rows))
+    merged = {path: _merge_path(kinds) for path, kinds in parts.items()}
+    row_count = sum(int(np.count_nonzero(source.new_rows >= 0)) for source in sources)
+    return Columns(row_count, merged, complete=True)
 
 
 Part = tuple[Column, NDArray[np.int64]]
+
+
+def _merge_path(parts: Mapping[str, Sequence[Part]]) -> dict[str, Column]:
+    merged = {kind: _merge(kind, found) for kind, found in parts.items()}
+    return {kind: column for kind, column in merged.items() if len(column.rows)}
 
 
 def _merge(kind: str, parts: Sequence[Part]) -> Column:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from akidb_ray.domain.collection import Metric
 from akidb_ray.domain.document import NEVER, DocumentBatch, Times, Vectors
 from akidb_ray.domain.errors import InvalidArgument, TooLarge
-from akidb_ray.domain.filter import Flat, flatten
+from akidb_ray.domain.flattening import Flat, flatten
 from akidb_ray.domain.ids import document_hash
 from akidb_ray.segment.arrow_batches import check_schema, decode_stream, encode_stream
 from akidb_ray.storage.filesystem import Bytes

@@ -5,11 +5,13 @@
     documents.arrow  id, version, length, text, payload, expires_at
     ids.idx          64-bit hashes of the ids, sorted (8 bytes each), then their rows (4 bytes each)
     columns.arrow    payload values by path and type, see columns.py
+    postings.arrow   terms of the texts with their rows, see postings.py; not in older segments
 
-The last two are derived: they can be made again from the documents. A row whose id is null was dead
-when the segment was written, and is in neither.
+The last three are derived: they can be made again from the documents. A row whose id is null was
+dead when the segment was written, and is in none of them.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePath
 from typing import Annotated, TypeVar
@@ -21,20 +23,31 @@ from numpy.typing import NDArray
 
 from akidb_ray.domain.document import NEVER, Times, Vectors
 from akidb_ray.domain.errors import Corrupt, InvalidState
-from akidb_ray.domain.filter import Condition, Filter, passes
+from akidb_ray.domain.filter import Condition, Filter, HasId
+from akidb_ray.domain.flattening import Flat
 from akidb_ray.domain.ids import document_hash
-from akidb_ray.segment.columns import Columns, RowMask, decode_columns
+from akidb_ray.segment.column_files import decode_columns
+from akidb_ray.segment.columns import Columns, RowMask
 from akidb_ray.segment.documents import decode_documents
-from akidb_ray.segment.id_index import IdIndex, decode_ids
-from akidb_ray.segment.rows import flat_of
-from akidb_ray.segment.view import StoredRow
+from akidb_ray.segment.filtering import condition_mask_of_rows, filter_mask
+from akidb_ray.segment.growing_text import GrowingText
+from akidb_ray.segment.id_index import IdIndex, decode_ids, rows_by_id
+from akidb_ray.segment.mask_cache import MaskCache
+from akidb_ray.segment.packed_strings import PackedStrings
+from akidb_ray.segment.posting_files import decode_postings
+from akidb_ray.segment.postings import Postings, TextBlock
+from akidb_ray.segment.rows import flat_of, hashes_of
+from akidb_ray.segment.terms import Analyzer
+from akidb_ray.segment.value_counting import ValueCounts, count_in_columns, count_in_flats
+from akidb_ray.segment.view import Contents, StoredRow
 from akidb_ray.storage.checksum import crc32c
 from akidb_ray.storage.filesystem import FileSystem
 
 FORMAT = 1
 DESCRIPTION = "segment.json"
 VECTORS, DOCUMENTS, IDS, COLUMNS = "vectors.f32", "documents.arrow", "ids.idx", "columns.arrow"
-DERIVED = (IDS, COLUMNS)
+POSTINGS = "postings.arrow"
+DERIVED = (IDS, COLUMNS, POSTINGS)
 _HINT = "; it can be made again: akidb inspect shard --repair"
 T = TypeVar("T")
 _Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -108,6 +121,8 @@ class SealedSegment:
         columns: Columns,
         attached_at: int,
         mapped_bytes: int,
+        masks: MaskCache | None = None,
+        postings: Postings | None = None,
     ) -> None:
         self.id_index = id_index
         self.columns = columns
@@ -119,7 +134,19 @@ class SealedSegment:
         self._lengths = documents.column("length").to_numpy()
         self._texts = documents.column("text")
         self._payloads = documents.column("payload")
+        self._packed_ids = PackedStrings(self.ids)
+        self._packed_texts = PackedStrings(self._texts)
+        self._packed_payloads = PackedStrings(self._payloads)
+        self._postings = postings
+        # Instead of postings that are not there, or of another analysis.
+        self._text = GrowingText()
         self._attached_at = attached_at
+        self._masks = masks
+        # Names this segment in the cache, which keeps it as long as it has masks of it.
+        self._key = object()
+        # Made when it is first asked for: a second for a million rows.
+        self._id_order: NDArray[np.uint32] | None = None
+        self._id_order_lock = threading.Lock()
         expires_at = documents.column("expires_at").to_numpy()
         self._expires_at: Times | None = expires_at if np.isfinite(expires_at).any() else None
         self.born_dead: RowMask | None = None
@@ -128,12 +155,19 @@ class SealedSegment:
 
     @classmethod
     def open(
-        cls, fs: FileSystem, path: PurePath, checksum: int, attached_at: int = 0
+        cls,
+        fs: FileSystem,
+        path: PurePath,
+        checksum: int,
+        attached_at: int = 0,
+        masks: MaskCache | None = None,
     ) -> "SealedSegment":
         """Map the files and verify every checksum.
 
-        With `attached_at` all rows have this version, instead of those that are stored. Raises
-        Corrupt, naming the file, and InvalidState for a segment that a later version wrote.
+        With `attached_at` all rows have this version, instead of those that are stored. What
+        filters find is kept in `masks`.
+
+        Raises Corrupt, naming the file, and InvalidState for a segment that a later version wrote.
         """
         description = read_description(fs, path, checksum)
         mapped = {
@@ -151,8 +185,13 @@ class SealedSegment:
         documents = decoded(DOCUMENTS, lambda data: decode_documents(data, rows))
         id_index = decoded(IDS, lambda data: decode_ids(data, documents.column("id")))
         columns = decoded(COLUMNS, lambda data: decode_columns(data, rows))
+        postings = None
+        if POSTINGS in mapped:
+            postings = decoded(POSTINGS, lambda data: decode_postings(data, rows))
         mapped_bytes = sum(facts.size_bytes for facts in description.files.values())
-        return cls(vectors, documents, id_index, columns, attached_at, mapped_bytes)
+        return cls(
+            vectors, documents, id_index, columns, attached_at, mapped_bytes, masks, postings
+        )
 
     def __len__(self) -> int:
         return len(self._vectors)
@@ -175,15 +214,27 @@ class SealedSegment:
 
     def id(self, row: int) -> str:
         """The id, "" for a row that carries no document."""
-        return self.ids[row].as_py() or ""
+        return self.ids_of((row,))[0]
+
+    def ids_of(self, rows: Sequence[int]) -> list[str]:
+        return [document_id or "" for document_id in self._packed_ids.texts(rows)]
+
+    def contents_of(self, rows: Sequence[int], with_payload: bool) -> Contents:
+        if self._attached_at:
+            versions = [self._attached_at] * len(rows)
+        else:
+            versions = self._versions[rows].tolist()
+        if not with_payload:
+            return Contents.without_payload(versions)
+        return Contents(versions, self._packed_payloads.raw(rows), self._packed_texts.texts(rows))
 
     def row(self, row: int) -> StoredRow:
         return StoredRow(
             self.id(row),
             self._attached_at or int(self._versions[row]),
             float(self._lengths[row]),
-            self._texts[row].as_py(),
-            self._payloads[row].as_py(),
+            self._packed_texts.texts((row,))[0],
+            self._packed_payloads.raw((row,))[0],
             NEVER if self._expires_at is None else float(self._expires_at[row]),
         )
 
@@ -193,6 +244,12 @@ class SealedSegment:
                 return int(row)
         return -1
 
+    def id_order(self, rows: int) -> NDArray[np.uint32]:
+        with self._id_order_lock:
+            if self._id_order is None:
+                self._id_order = rows_by_id(self.ids)
+            return self._id_order
+
     def find_many(
         self, ids: Sequence[str], hashes: NDArray[np.uint64]
     ) -> Iterator[tuple[int, int]]:
@@ -200,9 +257,42 @@ class SealedSegment:
         found = zip(positions.tolist(), rows.tolist(), self.ids.take(rows).to_pylist(), strict=True)
         return ((position, row) for position, row, known in found if ids[position] == known)
 
-    def condition_mask(self, condition: Condition, rows: int) -> RowMask:
-        if self.columns.knows(condition.key):
-            return self.columns.mask(condition)
-        filter = Filter((condition,))
-        payloads = (self._payloads[row].as_py() for row in range(rows))
-        return np.fromiter((passes(filter, flat_of(p)) for p in payloads), np.bool_, rows)
+    def filter_mask(self, filter: Filter, rows: int) -> RowMask:
+        def make() -> RowMask:
+            return filter_mask(filter, np.ones(rows, np.bool_), self._condition_mask)
+
+        return make() if self._masks is None else self._masks.mask(self._key, filter, make)
+
+    def _condition_mask(self, condition: Condition, candidates: RowMask) -> RowMask:
+        if not isinstance(condition, HasId):
+            return condition_mask_of_rows(condition, self.columns, candidates, self._flat)
+        mask = np.zeros(len(candidates), np.bool_)
+        for _, row in self.find_many(condition.ids, hashes_of(condition.ids)):
+            mask[row] = True
+        return mask
+
+    def value_counts(self, key: str, allowed: RowMask) -> ValueCounts:
+        if self.columns.knows(key):
+            return count_in_columns(key, self.columns, allowed)
+        return count_in_flats(key, allowed, self._flat)
+
+    def text_blocks(self, rows: int, analyzer: Analyzer) -> tuple[TextBlock, ...]:
+        return self.known_text(analyzer) or self._text.blocks(self._texts_between, rows, analyzer)
+
+    def known_text(self, analyzer: Analyzer) -> tuple[TextBlock, ...]:
+        """The postings of all rows, when there are any."""
+        if self._postings is not None and self._postings.analysis == analyzer.analysis:
+            return (TextBlock(0, self._postings),)
+        return self._text.known(analyzer)
+
+    def _texts_between(self, start: int, end: int) -> list[str | None]:
+        texts: list[str | None] = self._texts.slice(start, end - start).to_pylist()
+        return texts
+
+    @property
+    def memory_bytes(self) -> int:
+        """What is held beside the mapped files: postings that were made."""
+        return self._text.size_bytes
+
+    def _flat(self, row: int) -> Flat:
+        return flat_of(self._packed_payloads.raw((row,))[0])

@@ -1,94 +1,226 @@
-"""Search in one segment: which way is cheapest, and never too few results.
+"""Search in one segment: the cheapest way that finds enough.
 
-Three ways: *exact* compares the query with every allowed row; *graph* asks the graph for the
-nearest rows; *overfetch* asks it for more than are wanted, because rows that are dead or filtered
-out must be dropped again. When an overfetch leaves too few, it is widened twice, and then the exact
-way is taken: a search never returns fewer than k while k rows are allowed.
+A search never returns fewer than k rows while k are allowed: a graph that gives too few is asked
+again, more broadly, and then every allowed row is compared.
+
+Filters that go against the query are the hard case: nearly all rows are allowed, but none of those
+near the query. A graph that is steered by a mask then comes back with k rows that it met by chance.
+So before it is trusted, the rows nearest to the query are looked at: when too few of them are
+allowed, the graph is asked for the rows nearest of all instead, and these count only when enough of
+them are allowed; else the exact way is taken.
 """
+
+from bisect import bisect_right
+from typing import NamedTuple
 
 import numpy as np
 
 from akidb_ray.domain.collection import Metric
-from akidb_ray.index.distance import Floats, RowNumbers, distances, nearest
+from akidb_ray.index.distance import Floats, RowNumbers, distances
+from akidb_ray.index.flat import FlatIndex, compare_rows
 from akidb_ray.index.vector_index import VectorIndex
 from akidb_ray.segment.columns import RowMask
+from akidb_ray.segment.cost import Way, exact_ns, graph_ns, mask_breadth, overfetch_breadth
 from akidb_ray.segment.view import SegmentView
 
-# Measured at 384 dimensions on one core: a row compared in place, a row gathered first, and a
-# candidate visited by the graph. Only their ratios matter.
-_SCAN_US_PER_ROW = 0.03
-_GATHER_US_PER_ROW = 0.15
-_GRAPH_US_PER_CANDIDATE = 2.5
-_MEASURED_DIMENSION = 384
-# More than the expected number of candidates, since allowed rows are not spread evenly.
-_OVERFETCH = 1.5
-_WIDENINGS = 3
+# From this share of allowed rows on, fetching some more costs less than looking first.
+_MOSTLY_ALLOWED = 0.5
+# So many rows nearest to the query are looked at, and at least so many of them must be allowed.
+_NEAR, _NEAR_ALLOWED = 32, 2
+# Of what was fetched, only the nearer part is sure to be complete.
+_SURE = 1.5
+_WIDENING = 4
+_ATTEMPTS = 3
+# Distances that differ by less, in parts of what they are computed from, are equal or nearly so.
+_ROUNDING = 2e-6
 
 
-def search_segment(
-    view: SegmentView,
-    allowed: RowMask,
-    query: Floats,
-    metric: Metric,
-    limit: int,
-    ef: int,
-    exact: bool,
-) -> tuple[RowNumbers, Floats]:
-    """The nearest `limit` allowed rows (all of them when there are fewer) and their distances.
+class Wanted(NamedTuple):
+    """What is searched: `vector` is float32 (d,), of unit length under cosine."""
 
-    `query` is float32 (d,), of unit length under cosine.
+    vector: Floats
+    metric: Metric
+    limit: int
+    ef: int
+    exact: bool = False
+
+
+class Found(NamedTuple):
+    """Rows, nearest first, with their distances; how they were found.
+
+    More rows than were asked for are there when the last of them are equally near.
     """
-    count = int(np.count_nonzero(allowed))
-    limit = min(limit, count)
+
+    rows: list[int]
+    distances: list[float]
+    way: Way
+    candidates: int
+    widened: int = 0
+
+
+def search_segment(view: SegmentView, allowed: RowMask | None, count: int, wanted: Wanted) -> Found:
+    """The nearest `wanted.limit` allowed rows; all of them when there are fewer.
+
+    `allowed` is bool (rows,), None when all are; `count` says how many.
+    """
+    limit = min(wanted.limit, count)
     if limit == 0:
-        return np.empty(0, np.int64), np.empty(0, np.float32)
-    if view.graph is not None and not exact:
-        fetch = max(ef, limit if count == view.rows else _fetch(limit, count, view.rows))
-        if _graph_is_cheaper(fetch, count, view.rows, len(query)):
-            rows = _search_graph(view.graph, allowed, count, query, limit, fetch)
-            if rows is not None:
-                # Scores must not depend on the way that was taken.
-                found = distances(metric, view.vectors[rows], query)
-                best = nearest(found, limit)
-                return rows[best], found[best]
-    return _search_exactly(view.vectors, allowed, count, query, metric, limit)
+        return _ordered(view, wanted, np.empty(0, np.int64), Way.EXACT, 0)
+    if view.graph is not None and not wanted.exact:
+        if allowed is None:
+            found = _search_all(view, view.graph, limit, wanted)
+        else:
+            found = _MaskedSearch(view, view.graph, allowed, count, limit, wanted).run()
+        if found is not None:
+            return found
+    index = FlatIndex(wanted.metric, view.vectors)
+    rows = index.search(wanted.vector, limit + 1, allowed=allowed)
+    return exactly(view, allowed, count, limit, wanted, rows)
 
 
-def _fetch(limit: int, count: int, rows: int) -> int:
-    return int(_OVERFETCH * limit * rows / count) + 1
+def _search_all(view: SegmentView, graph: VectorIndex, limit: int, wanted: Wanted) -> Found | None:
+    """By the graph, where every row is allowed; None when comparing is cheaper."""
+    breadth, dimension = max(wanted.ef, limit), len(wanted.vector)
+    if graph_ns(breadth, dimension) >= exact_ns(view.rows, view.rows, dimension):
+        return None
+    rows = graph.search(wanted.vector, limit + 1, breadth)
+    return from_graph(view, wanted, rows, limit, Way.OVERFETCH, breadth)
 
 
-def _graph_is_cheaper(fetch: int, count: int, rows: int, dimension: int) -> bool:
-    scan = (
-        min(rows * _SCAN_US_PER_ROW, count * _GATHER_US_PER_ROW) * dimension / _MEASURED_DIMENSION
-    )
-    return fetch * _GRAPH_US_PER_CANDIDATE < scan
+class _MaskedSearch:
+    """One search by a graph of which some rows are allowed; `run` gives None when comparing is
+    cheaper or the graph gives too little.
+    """
 
+    def __init__(
+        self,
+        view: SegmentView,
+        graph: VectorIndex,
+        allowed: RowMask,
+        count: int,
+        limit: int,
+        wanted: Wanted,
+    ) -> None:
+        self._view, self._graph, self._allowed = view, graph, allowed
+        self._limit, self._wanted = limit, wanted
+        self._ef = max(wanted.ef, limit)
+        self._share = count / view.rows
+        self._exact_ns = exact_ns(view.rows, count, len(wanted.vector))
+        self._candidates = self._widened = 0
 
-def _search_graph(
-    graph: VectorIndex, allowed: RowMask, count: int, query: Floats, limit: int, fetch: int
-) -> RowNumbers | None:
-    """The nearest allowed rows, or None when the graph does not give enough of them."""
-    for _ in range(_WIDENINGS):
-        rows = graph.search(query, min(fetch, len(allowed)), fetch)
-        if count < len(allowed):
+    def run(self) -> Found | None:
+        allowed = self._allowed
+        if self._share < _MOSTLY_ALLOWED and self._graph.takes_mask:
+            if not self._is_cheap(mask_breadth(self._ef, self._share)):
+                return None
+            near = self._fetch(_NEAR, _NEAR, None)
+            found = int(np.count_nonzero(allowed[near]))
+            if found >= _NEAR_ALLOWED:
+                breadth = mask_breadth(self._ef, found / _NEAR)
+                return self._if_enough(self._fetch(self._limit + 1, breadth, allowed), Way.MASK)
+        return self._overfetch(allowed)
+
+    def _overfetch(self, allowed: RowMask) -> Found | None:
+        breadth = overfetch_breadth(self._limit, self._ef, self._share)
+        for attempt in range(_ATTEMPTS):
+            self._widened = attempt
+            rows = self._fetch(breadth, breadth, None)
             rows = rows[allowed[rows]]
-        if len(rows) >= limit:
-            return rows[:limit]
-        fetch *= 4
-    return None
+            if len(rows) >= _SURE * self._limit:
+                return self._if_enough(rows[: self._limit + 1], Way.OVERFETCH)
+            breadth *= _WIDENING
+        return None
+
+    def _fetch(self, limit: int, breadth: int, allowed: RowMask | None) -> RowNumbers:
+        if not self._is_cheap(breadth):
+            return np.empty(0, np.int64)
+        self._candidates += breadth
+        return self._graph.search(self._wanted.vector, limit, breadth, allowed)
+
+    def _is_cheap(self, breadth: int) -> bool:
+        return graph_ns(breadth, len(self._wanted.vector)) < self._exact_ns
+
+    def _if_enough(self, rows: RowNumbers, way: Way) -> Found | None:
+        return from_graph(
+            self._view, self._wanted, rows, self._limit, way, self._candidates, self._widened
+        )
 
 
-def _search_exactly(
-    vectors: Floats, allowed: RowMask, count: int, query: Floats, metric: Metric, limit: int
-) -> tuple[RowNumbers, Floats]:
-    if count * _GATHER_US_PER_ROW < len(allowed) * _SCAN_US_PER_ROW:
-        rows = np.flatnonzero(allowed)
-        found = distances(metric, vectors[rows], query)
-    else:
-        found = distances(metric, vectors, query)
-        rows = np.arange(len(allowed))
-        if count < len(allowed):
-            rows, found = np.flatnonzero(allowed), found[allowed]
-    best = nearest(found, limit)
-    return rows[best], found[best]
+def from_graph(
+    view: SegmentView,
+    wanted: Wanted,
+    rows: RowNumbers,
+    limit: int,
+    way: Way,
+    candidates: int,
+    widened: int = 0,
+) -> Found | None:
+    """What a graph found, None when that is not enough."""
+    if len(rows) < limit:
+        return None
+    return _cut(_ordered(view, wanted, rows, way, candidates, widened), limit)
+
+
+def exactly(
+    view: SegmentView,
+    allowed: RowMask | None,
+    count: int,
+    limit: int,
+    wanted: Wanted,
+    rows: RowNumbers,
+) -> Found:
+    """What comparing with all allowed rows found: the nearest `limit` rows and at least one more,
+    when there are so many, of which rounding may have chosen the last.
+    """
+    found = _ordered(view, wanted, rows, Way.EXACT, count)
+    if len(rows) > limit and _are_close(wanted, found, limit):
+        rows = _as_near_as(view, allowed, wanted, found.distances[limit])
+        found = _ordered(view, wanted, rows, Way.EXACT, count)
+    return _cut(found, limit)
+
+
+def _are_close(wanted: Wanted, found: Found, limit: int) -> bool:
+    """Whether rounding may have decided which row was left out."""
+    last, first_out = found.distances[limit - 1 : limit + 1]
+    return first_out - last <= _rounding(wanted, first_out)
+
+
+def _rounding(wanted: Wanted, distance: float) -> float:
+    if wanted.metric is Metric.L2:
+        return _ROUNDING * distance
+    # Rows of unit length under cosine; under dot the query's length bounds a row's share.
+    return _ROUNDING * max(float(np.linalg.norm(wanted.vector)), abs(distance))
+
+
+def _as_near_as(
+    view: SegmentView, allowed: RowMask | None, wanted: Wanted, distance: float
+) -> RowNumbers:
+    """All allowed rows that are as near as this, and some that are a little farther."""
+    border = distance + _rounding(wanted, distance)
+    near = distances(wanted.metric, view.vectors, wanted.vector) <= border
+    return np.flatnonzero(near if allowed is None else near & allowed)
+
+
+def _ordered(
+    view: SegmentView,
+    wanted: Wanted,
+    rows: RowNumbers,
+    way: Way,
+    candidates: int,
+    widened: int = 0,
+) -> Found:
+    """Distances must depend neither on the way that was taken nor on where a row is stored."""
+    found = compare_rows(wanted.metric, view.vectors, rows, wanted.vector)
+    # These are few, and unlike numpy's sort this one does not let go of the interpreter, which is
+    # then taken by another search.
+    pairs = sorted(zip(found.tolist(), rows.tolist(), strict=True))
+    ordered, in_order = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    return Found(in_order, ordered, way, candidates, widened)
+
+
+def _cut(found: Found, limit: int) -> Found:
+    """The first `limit` rows, and those that are as near as the last of them."""
+    if len(found.rows) <= limit:
+        return found
+    end = bisect_right(found.distances, found.distances[limit - 1])
+    return found._replace(rows=found.rows[:end], distances=found.distances[:end])

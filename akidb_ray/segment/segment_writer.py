@@ -13,12 +13,17 @@ import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from akidb_ray.domain.filter import Flat
-from akidb_ray.segment.columns import RowMask, encode_columns
+from akidb_ray.domain.collection import Language
+from akidb_ray.domain.flattening import Flat
+from akidb_ray.segment.column_files import encode_columns
+from akidb_ray.segment.columns import RowMask
 from akidb_ray.segment.documents import encode_documents, join_documents, take_documents
 from akidb_ray.segment.growing import GrowingSegment
 from akidb_ray.segment.id_index import encode_ids
 from akidb_ray.segment.merged_columns import ColumnSource, can_merge, merge_columns
+from akidb_ray.segment.merged_postings import PostingsSource, merge_postings, postings_of
+from akidb_ray.segment.posting_files import encode_postings
+from akidb_ray.segment.postings import Postings, TextBlock, no_postings
 from akidb_ray.segment.rows import flat_of
 from akidb_ray.segment.sealed import (
     COLUMNS,
@@ -26,9 +31,11 @@ from akidb_ray.segment.sealed import (
     DOCUMENTS,
     FORMAT,
     IDS,
+    POSTINGS,
     VECTORS,
     SealedSegment,
 )
+from akidb_ray.segment.terms import Analyzer, analyzer_of
 from akidb_ray.storage.checksum import crc32c
 from akidb_ray.storage.filesystem import Bytes, FileSystem
 
@@ -52,8 +59,17 @@ class Source:
         return np.ones(len(self.rows), np.bool_) if self.alive is None else self.alive
 
 
-def write_segment(fs: FileSystem, path: PurePath, sources: Sequence[Source], dimension: int) -> int:
-    """Write the rows of `sources` as a new sealed segment, durably; return its checksum."""
+def write_segment(
+    fs: FileSystem,
+    path: PurePath,
+    sources: Sequence[Source],
+    dimension: int,
+    language: Language = Language.ENGLISH,
+) -> int:
+    """Write the rows of `sources` as a new sealed segment, durably; return its checksum.
+
+    `language` is that of the collection, for its postings.
+    """
     fs.create_directory(path)
     documents = join_documents(
         [take_documents(s.segment.documents(), s.rows, s.alive_mask) for s in sources]
@@ -63,6 +79,7 @@ def write_segment(fs: FileSystem, path: PurePath, sources: Sequence[Source], dim
         DOCUMENTS: encode_documents(documents),
         IDS: encode_ids(documents.column("id")),
         COLUMNS: _columns(sources, documents),
+        POSTINGS: encode_postings(_postings(sources, documents, analyzer_of(language))),
     }
     facts = {name: write_file(fs, path / name, parts) for name, parts in contents.items()}
     return write_description(fs, path, documents.num_rows, dimension, facts)
@@ -130,6 +147,32 @@ def flats_of(documents: pa.RecordBatch) -> Iterator[Flat]:
     """The flattened payload of each row; an empty one for a row without a document."""
     for payload in documents.column("payload"):
         yield flat_of(payload.as_py())
+
+
+def _postings(sources: Sequence[Source], documents: pa.RecordBatch, analyzer: Analyzer) -> Postings:
+    """Of what is known already; only texts that are in no postings yet are read."""
+    texts, rows = documents.column("text"), documents.num_rows
+    if texts.null_count == rows:
+        return no_postings(rows, analyzer.analysis)
+    found, start = [], 0
+    for source in sources:
+        blocks = source.segment.known_text(analyzer)
+        found += [PostingsSource(b.postings, _rows_from(b, source, start)) for b in blocks]
+        known = int(np.searchsorted(source.rows, blocks[-1].end)) if blocks else 0
+        unknown = np.arange(start + known, start + len(source.rows))
+        if len(unknown):
+            left = texts.slice(start + known, len(unknown)).to_pylist()
+            found.append(PostingsSource(postings_of(left, analyzer), unknown))
+        start += len(source.rows)
+    return merge_postings(found, rows, analyzer.analysis)
+
+
+def _rows_from(block: TextBlock, source: Source, start: int) -> NDArray[np.int64]:
+    """The new number of each row of the block when those of the source begin at `start`."""
+    new_rows = np.full(len(block.postings), -1, np.int64)
+    taken = source.alive_mask & (source.rows >= block.start) & (source.rows < block.end)
+    new_rows[source.rows[taken] - block.start] = start + np.flatnonzero(taken)
+    return new_rows
 
 
 def _column_sources(sources: Sequence[Source]) -> list[ColumnSource]:

@@ -7,13 +7,22 @@ import pytest
 from akidb_ray.domain.errors import Corrupt, InvalidState
 from akidb_ray.segment.checking import FileCheck, check_segment, rebuild_derived
 from akidb_ray.segment.columns import MAX_PATHS
-from akidb_ray.segment.sealed import COLUMNS, DESCRIPTION, DOCUMENTS, IDS, VECTORS, SealedSegment
+from akidb_ray.segment.sealed import (
+    COLUMNS,
+    DERIVED,
+    DESCRIPTION,
+    DOCUMENTS,
+    IDS,
+    POSTINGS,
+    VECTORS,
+    SealedSegment,
+)
 from akidb_ray.segment.segment_writer import Source, write_segment
 from akidb_ray.storage.checksum import crc32c
 from akidb_ray.storage.os_filesystem import OsFileSystem
 from tests.unit.segment.rows_of_documents import DIMENSION, PATH, Payloads, growing_with
 
-FILES = [DESCRIPTION, VECTORS, DOCUMENTS, IDS, COLUMNS]
+FILES = [DESCRIPTION, VECTORS, DOCUMENTS, IDS, COLUMNS, POSTINGS]
 TARGET = PurePosixPath("segments/rebuilt")
 PAYLOADS: Payloads = [{"n": number, "s": ["a", f"日本 {number}"]} for number in range(9)]
 
@@ -35,8 +44,7 @@ def _damage(fs: OsFileSystem, name: str) -> None:
 def test_whole_segment_is_found_whole(fs: OsFileSystem) -> None:
     checks = check_segment(fs, PATH, _written(fs))
     assert checks == [
-        FileCheck(name, fs.size_bytes(PATH / name), True, "", name in (IDS, COLUMNS))
-        for name in FILES
+        FileCheck(name, fs.size_bytes(PATH / name), True, "", name in DERIVED) for name in FILES
     ]
 
 
@@ -47,7 +55,7 @@ def test_damaged_and_missing_files_are_named_and_the_others_are_not(
     checksum = _written(fs)
     _damage(fs, name)
     (damaged,) = [check for check in check_segment(fs, PATH, checksum) if not check.ok]
-    assert (damaged.name, damaged.derived) == (name, name in (IDS, COLUMNS))
+    assert (damaged.name, damaged.derived) == (name, name in DERIVED)
     assert "does not fit" in damaged.reason
     fs.remove(PATH / name)
     (missing,) = [check for check in check_segment(fs, PATH, checksum) if not check.ok]
@@ -72,7 +80,7 @@ def test_segment_of_a_later_format_is_named_for_what_it_is(fs: OsFileSystem) -> 
         rebuild_derived(fs, PATH, TARGET, crc32c(raw))
 
 
-@pytest.mark.parametrize("lost", [[], [IDS], [COLUMNS], [IDS, COLUMNS]])
+@pytest.mark.parametrize("lost", [[], [IDS], [COLUMNS], [POSTINGS], [IDS, COLUMNS, POSTINGS]])
 @pytest.mark.parametrize("paths", [2, MAX_PATHS + 10])
 def test_rebuilt_segment_is_what_it_was(fs: OsFileSystem, lost: list[str], paths: int) -> None:
     wide = [{f"path{number}": number, "s": "a"} for number in range(paths)]

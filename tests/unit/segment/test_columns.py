@@ -6,9 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from akidb_ray.domain.filter import Condition, Filter, Match, Range, flatten, passes
+from akidb_ray.domain.filter import Filter, KeyCondition, Match, MatchExcept, Range
+from akidb_ray.domain.filter_meaning import passes
+from akidb_ray.domain.flattening import flatten
 from akidb_ray.segment.arrow_batches import decode_file, encode_file
-from akidb_ray.segment.columns import MAX_PATHS, Columns, decode_columns, encode_columns
+from akidb_ray.segment.column_conditions import condition_mask
+from akidb_ray.segment.column_files import decode_columns, encode_columns
+from akidb_ray.segment.columns import DTYPES, MAX_PATHS, Columns
 from akidb_ray.segment.merged_columns import ColumnSource, can_merge, merge_columns
 from akidb_ray.storage.filesystem import Bytes
 
@@ -52,15 +56,16 @@ def _decoded(parts: Sequence[Bytes], rows: int) -> Columns:
     return decode_columns(memoryview(b"".join(parts)), rows)
 
 
-def _naively(payloads: Sequence[dict[str, Any]], condition: Condition) -> list[bool]:
-    return [passes(Filter((condition,)), flatten(payload)) for payload in payloads]
+def _naively(payloads: Sequence[dict[str, Any]], condition: KeyCondition) -> list[bool]:
+    return [passes(Filter((condition,)), flatten(payload), "") for payload in payloads]
 
 
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 def test_match_means_the_same_in_columns(key: str, value: Any) -> None:
-    condition = Match(key, (value,))
-    assert _columns(PAYLOADS).mask(condition).tolist() == _naively(PAYLOADS, condition)
+    columns = _columns(PAYLOADS)
+    for condition in (Match(key, (value,)), MatchExcept(key, (value,))):
+        assert condition_mask(columns, condition).tolist() == _naively(PAYLOADS, condition)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -70,7 +75,9 @@ def test_range_means_the_same_in_columns(key: str, bound: str) -> None:
     for value in VALUES:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             condition = Range(key, **{bound: value})
-            assert columns.mask(condition).tolist() == _naively(PAYLOADS, condition), value
+            assert condition_mask(columns, condition).tolist() == _naively(PAYLOADS, condition), (
+                value
+            )
 
 
 def test_several_values_and_bounds_mean_the_same_in_columns() -> None:
@@ -79,12 +86,18 @@ def test_several_values_and_bounds_mean_the_same_in_columns() -> None:
         Match("n", (1, "1", True, 2**64 - 1)),
         Match("s", ("a", "a", "ä", 1)),
         Match("n", ()),
+        Match("s", tuple(map(str, VALUES))),
+        MatchExcept("n", ()),
+        MatchExcept("n", (1, 1.0, True, 2**64 - 1)),
+        MatchExcept("s", ("z", "a", "z", 1)),
         Range("n", gt=0, lte=2.5),
         Range("n", gte=2**63, lt=2**64),
         Range("n", gt=5, lt=1),
         Range("n", gt=1, gte=1, lt=3, lte=2.5),
     ):
-        assert columns.mask(condition).tolist() == _naively(PAYLOADS, condition), condition
+        assert condition_mask(columns, condition).tolist() == _naively(PAYLOADS, condition), (
+            condition
+        )
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3])
@@ -92,7 +105,7 @@ def test_columns_of_empty_payloads_hold_nothing(rows: int) -> None:
     columns = _columns([{}] * rows)
     assert columns.complete
     assert columns.knows("a")
-    assert columns.mask(Match("a", (1,))).tolist() == [False] * rows
+    assert condition_mask(columns, Match("a", (1,))).tolist() == [False] * rows
 
 
 def test_more_paths_than_allowed_are_left_out_and_known_to_be() -> None:
@@ -102,7 +115,7 @@ def test_more_paths_than_allowed_are_left_out_and_known_to_be() -> None:
     assert sum(columns.knows(f"path{number}") for number in range(MAX_PATHS + 40)) == MAX_PATHS
     assert not columns.knows("missing")
     condition = Match("path5", (5,))
-    assert columns.mask(condition).tolist() == _naively(payloads, condition)
+    assert condition_mask(columns, condition).tolist() == _naively(payloads, condition)
 
 
 def test_exactly_as_many_paths_as_allowed_are_complete() -> None:
@@ -115,21 +128,35 @@ def test_path_is_kept_whole_or_not_at_all() -> None:
     payloads = [{f"p{number}": 1 for number in range(MAX_PATHS)}, {"late": 1}, {"late": 1, "p0": 2}]
     columns = _columns(payloads)
     assert not columns.knows("late")
-    assert columns.mask(Match("p0", (2,))).tolist() == [False, False, True]
+    assert condition_mask(columns, Match("p0", (2,))).tolist() == [False, False, True]
+
+
+def test_a_value_has_a_column_of_its_type_and_a_date_one_more() -> None:
+    columns = _columns([{"v": ["x", 1, None, [], {}, [[]], {"lon": 1, "lat": -2.5}, "2024-01-01"]}])
+    found = columns.by_path["v"]
+    assert set(found) == {"string", "int", "null", "mark", "point", "date"}
+    numbers = {kind: column.numbers for kind, column in found.items() if column.words is None}
+    assert {kind: list(found) for kind, found in numbers.items() if found is not None} == {
+        "int": [1], "null": [0], "mark": [0, 1, 1], "point": [-2.5 + 1j],
+        "date": [1_704_067_200_000_000],
+    }  # fmt: skip
 
 
 def test_a_mask_is_new_each_time() -> None:
     columns = _columns(PAYLOADS)
-    mask = columns.mask(Match("n", (1,)))
+    mask = condition_mask(columns, Match("n", (1,)))
     mask[:] = True
-    assert not np.all(columns.mask(Match("n", (1,))))
+    assert not np.all(condition_mask(columns, Match("n", (1,))))
 
 
 def test_mapped_numbers_are_aligned_whatever_columns_there_are() -> None:
-    payloads = [{"a": True, "b": 1, "c": 2.5, "d": 2**63, "e": "x", "f": False}, {"a": False}]
+    payloads = [
+        {"a": True, "b": 1, "c": 2.5, "d": 2**63, "e": "2024-01-01", "f": None, "g": []},
+        {"a": False, "p": {"lon": 1, "lat": 2}},
+    ]
     columns = _columns(payloads)
-    found = [column for each in columns.by_path.values() for column in each]
-    assert len(found) == 6
+    found = [column for each in columns.by_path.values() for column in each.values()]
+    assert {column.type for column in found} == {*DTYPES, "string"}
     for column in found:
         for array in (column.rows, column.numbers, column.starts):
             assert array is None or array.flags.aligned
@@ -165,7 +192,7 @@ def test_merged_columns_are_those_of_the_merged_rows(seed: int) -> None:
 
 def test_word_that_only_dead_rows_had_is_gone() -> None:
     merged = _decoded(_merged([{"s": "a"}, {"s": "b"}, {"s": "c"}], [1], [1]), 2)
-    (column,) = merged.by_path["s"]
+    column = merged.by_path["s"]["string"]
     assert column.words.to_pylist() == ["a", "c"]
 
 
@@ -186,7 +213,7 @@ def test_words_are_sorted_as_python_sorts_them() -> None:
     rng = random.Random(0)
     characters = "aZ~\x00\x7f\x80éßЖ日\ud7ff\ue000\uffff\U00010000\U0001f600\U0010ffff"
     words = {"".join(rng.choices(characters, k=rng.randrange(5))) for _ in range(500)}
-    (column,) = _columns([{"s": word} for word in words]).by_path["s"]
+    column = _columns([{"s": word} for word in words]).by_path["s"]["string"]
     assert column.words.to_pylist() == sorted(words)
 
 

@@ -21,6 +21,7 @@ from akidb_ray.segment.sealed import (
     DESCRIPTION,
     DOCUMENTS,
     IDS,
+    POSTINGS,
     VECTORS,
     SealedSegment,
     read_description,
@@ -38,7 +39,7 @@ from tests.unit.segment.rows_of_documents import (
     sealed_of,
 )
 
-FILES = [DESCRIPTION, VECTORS, DOCUMENTS, IDS, COLUMNS]
+FILES = [DESCRIPTION, VECTORS, DOCUMENTS, IDS, COLUMNS, POSTINGS]
 PAYLOADS: list[dict[str, Any] | None] = [{"n": 1, "s": "x"}, {"n": 2.5, "b": True}, None]
 
 
@@ -148,6 +149,8 @@ SENSELESS: list[tuple[str, Callable[[bytes], bytes]]] = [
     (IDS, lambda raw: raw[8:16] + raw[:8] + raw[16:]),
     (COLUMNS, lambda raw: b""),
     (COLUMNS, lambda raw: raw[:-1]),
+    (POSTINGS, lambda raw: b""),
+    (POSTINGS, lambda raw: raw[:-1]),
 ]
 
 

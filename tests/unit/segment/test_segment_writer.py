@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from akidb_ray.domain.document import NEVER
-from akidb_ray.domain.filter import Match
+from akidb_ray.domain.filter import Filter, Match
 from akidb_ray.segment.columns import MAX_PATHS
 from akidb_ray.segment.growing import GrowingSegment
 from akidb_ray.segment.rows import hashes_of
-from akidb_ray.segment.sealed import COLUMNS, IDS, VECTORS, SealedSegment
+from akidb_ray.segment.sealed import COLUMNS, IDS, POSTINGS, VECTORS, SealedSegment
 from akidb_ray.segment.segment_writer import Source
 from akidb_ray.storage.os_filesystem import OsFileSystem
 from tests.unit.segment.rows_of_documents import (
@@ -39,7 +39,7 @@ MIXED: list[dict[str, Any] | None] = [
 
 
 def _bytes_of(fs: OsFileSystem, path: PurePosixPath) -> dict[str, bytes]:
-    return {name: fs.read(path / name) for name in (VECTORS, IDS, COLUMNS)}
+    return {name: fs.read(path / name) for name in (VECTORS, IDS, COLUMNS, POSTINGS)}
 
 
 def _assert_same(fs: OsFileSystem, left: PurePosixPath, right: PurePosixPath) -> None:
@@ -123,8 +123,9 @@ def test_of_a_dead_row_only_the_vector_is_carried_on(fs: OsFileSystem, kind: str
             assert (stored.id, stored.version, stored.length) == ("", 0, 1.0)
             assert (stored.text, stored.payload, stored.expires_at) == (None, None, NEVER)
     for key, value in (("n", 1), ("s", "a"), ("s", "日本"), ("b", True), ("deep.a[].b", 1)):
-        mask = both.condition_mask(Match(key, (value,)), len(both)) & alive
-        found = segment.condition_mask(Match(key, (value,)), len(both))
+        filter = Filter((Match(key, (value,)),))
+        mask = both.filter_mask(filter, len(both)) & alive
+        found = segment.filter_mask(filter, len(both))
         assert found.tolist() == mask.tolist(), key
     assert segment.find("", len(both)) == -1
 
@@ -196,7 +197,7 @@ def test_sources_without_rows_do_no_harm(fs: OsFileSystem, counts: Sequence[int]
         ]
         segment = sealed_of(fs, *chosen)
         assert len(segment) == sum(counts)
-        mask = segment.condition_mask(Match("n", (1,)), len(segment))
+        mask = segment.filter_mask(Filter((Match("n", (1,)),)), len(segment))
         assert mask.tolist() == [True] * sum(counts)
 
 
