@@ -51,6 +51,7 @@ class ShardSettings:
     memory_budget_bytes: int = 0
     max_open_replicas: int = 256
     close_idle_s: float = 300.0
+    mask_cache_bytes: int = 64 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,3 +69,12 @@ def exact_nearest(base: Floats, queries: Floats, k: int) -> NDArray[np.int64]:
 
 def _unit(vectors: Floats) -> Floats:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def fresh_films(data: Path, rows: int, count: int) -> Floats:
+    """`count` vectors of the same kind that `film_corpus` of so many rows does not have."""
+    folder = data / "wiki_movies"
+    real = _unit(np.load(folder / "minilm_base.npy").astype(np.float32))
+    # As many mixes as no corpus of this size has: other draws, so other mixes.
+    others = _mixes(real, rows + count)[rows:]
+    return np.vstack([real[rows:], others])[:count]

@@ -12,7 +12,8 @@ import numpy as np
 
 from akidb_ray.domain.collection import CollectionSpec
 from akidb_ray.domain.document import DocumentBatch
-from akidb_ray.domain.filter import RowFilter, parse_filter
+from akidb_ray.domain.filter import RowFilter
+from akidb_ray.domain.filter_parsing import parse_filter
 from akidb_ray.domain.ids import CollectionId, TenantId
 from akidb_ray.domain.placement import ShardKey
 from akidb_ray.domain.query import VectorQuery

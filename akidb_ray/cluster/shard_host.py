@@ -4,7 +4,6 @@ threads.
 
 import asyncio
 import logging
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,9 +25,6 @@ from akidb_ray.storage.os_filesystem import OsFileSystem
 from akidb_ray.storage.store import Store, open_store
 
 _log = logging.getLogger(__name__)
-# A search leaves Python for the index library and comes back several times, and waits for the
-# interpreter each time. With Python's own 5 ms, threads of one host wait longer than they work.
-_SWITCH_INTERVAL_S = 0.0005
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
@@ -53,7 +49,6 @@ class ShardHost:
 
     def __init__(self, options: HostOptions) -> None:
         self._options = options
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         self._readers = ThreadPoolExecutor(options.threads, thread_name_prefix="read")
         self._writers = ThreadPoolExecutor(options.writers, thread_name_prefix="write")
         self._opening = threading.Lock()
@@ -155,6 +150,7 @@ def host_policy(settings: ShardSettings, memory_bytes: int) -> HostPolicy:
         memory_budget_bytes=settings.memory_budget_bytes or memory_bytes // 2,
         max_open_replicas=settings.max_open_replicas,
         close_idle_s=settings.close_idle_s,
+        mask_cache_bytes=settings.mask_cache_bytes,
     )
 
 

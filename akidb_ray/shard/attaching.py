@@ -54,7 +54,8 @@ def build_segment(
     check_vectors(batch.vectors, spec.dimension, spec.metric)
     growing = GrowingSegment(spec.dimension)
     growing.append(rows_of(batch, spec.metric), version=0)
-    write_segment(fs, folder, [Source(growing, np.arange(len(growing)))], spec.dimension)
+    source = Source(growing, np.arange(len(growing)))
+    write_segment(fs, folder, [source], spec.dimension, spec.language)
     return SegmentFiles(folder)
 
 
@@ -95,10 +96,11 @@ def _copy(
     graph_checksum = _copy_described(
         replica.fs, graph_folder, source, files.graph, GRAPH_DESCRIPTION
     )
-    graph = load_graph(replica.fs, graph_folder, graph_checksum)
-    if graph.rows != len(segment):
-        reason = f"holds {graph.rows} rows, its segment {len(segment)}"
-        raise InvalidArgument("segments.graph", reason)
+    try:
+        load_graph(replica.fs, graph_folder, graph_checksum, segment.vectors)
+    except Corrupt as error:
+        reason = error.fields["reason"]
+        raise InvalidArgument("segments.graph", f"does not fit its segment: {reason}") from error
     return SegmentEntry(folder.name, len(segment), checksum, graph_folder.name, graph_checksum)
 
 

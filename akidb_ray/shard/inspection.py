@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from akidb_ray.domain.collection import Language
 from akidb_ray.domain.errors import AkiDBError, Corrupt, NotFound
 from akidb_ray.index.graph_files import check_graph
 from akidb_ray.segment.checking import check_segment, rebuild_derived
@@ -18,7 +19,7 @@ from akidb_ray.shard.checkpoint import INDEXES, KEYS, SEGMENTS, TOMBSTONES, entr
 from akidb_ray.shard.merging import build_graph
 from akidb_ray.shard.operations import AttachSegments, decode_group
 from akidb_ray.shard.policy import ShardPolicy
-from akidb_ray.shard.recovery import LOCK, open_replica, read_checked
+from akidb_ray.shard.recovery import LOCK, open_replica, read_checked, spec_of
 from akidb_ray.shard.sealing import whole_or_removed
 from akidb_ray.storage.filesystem import FileSystem
 from akidb_ray.storage.manifest import (
@@ -249,7 +250,7 @@ def _repair_files(fs: FileSystem, manifest: Manifest, checked: Sequence[_Checked
     for one in checked:
         entry = one.entry
         if not all(finding.ok for finding in one.files):
-            entry = _rebuilt(fs, entry)
+            entry = _rebuilt(fs, entry, spec_of(manifest).language)
         if not all(finding.ok for finding in one.graph):
             entry = replace(entry, graph=None, graph_checksum=0)
             without_graph.add(entry.segment)
@@ -261,10 +262,12 @@ def _repair_files(fs: FileSystem, manifest: Manifest, checked: Sequence[_Checked
     return without_graph
 
 
-def _rebuilt(fs: FileSystem, entry: SegmentEntry) -> SegmentEntry:
+def _rebuilt(fs: FileSystem, entry: SegmentEntry, language: Language) -> SegmentEntry:
     name = str(uuid.uuid4())
     with whole_or_removed(fs, SEGMENTS / name):
-        checksum = rebuild_derived(fs, SEGMENTS / entry.segment, SEGMENTS / name, entry.checksum)
+        checksum = rebuild_derived(
+            fs, SEGMENTS / entry.segment, SEGMENTS / name, entry.checksum, language
+        )
     return replace(entry, segment=name, checksum=checksum)
 
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from akidb_ray.domain.collection import Metric
-from akidb_ray.index.hnsw import HnswGraph
+from akidb_ray.domain.collection import CollectionSpec
+from akidb_ray.index.vector_index import VectorIndex
 from akidb_ray.segment.columns import RowMask
 from akidb_ray.segment.growing import GrowingSegment
 from akidb_ray.segment.membership import rows_with_ids_of
@@ -35,7 +35,7 @@ class LiveSegment:
     def __init__(self, segment: GrowingSegment | SealedSegment, live: RowMask) -> None:
         self.segment = segment
         self.live = live
-        self.graph: HnswGraph | None = None
+        self.graph: VectorIndex | None = None
         self.entry: SegmentEntry | None = None
         self.frozen_at: int | None = None
         self.dirty = False
@@ -76,7 +76,7 @@ class LiveSegment:
         self.live = np.concatenate([self.live, np.ones(rows, np.bool_)])
         self._view = None
 
-    def set_graph(self, graph: HnswGraph) -> None:
+    def set_graph(self, graph: VectorIndex) -> None:
         self.graph = graph
         self._view = None
 
@@ -84,11 +84,8 @@ class LiveSegment:
 class LiveShard:
     """All segments of a replica; the last one is growing. `applied_to` is the last write in it."""
 
-    def __init__(
-        self, dimension: int, metric: Metric, open_segment: Opener, applied_to: int
-    ) -> None:
-        self.dimension = dimension
-        self.metric = metric
+    def __init__(self, spec: CollectionSpec, open_segment: Opener, applied_to: int) -> None:
+        self.spec = spec
         self.applied_to = applied_to
         self.sealed: list[LiveSegment] = []
         self.frozen: list[LiveSegment] = []
@@ -96,7 +93,7 @@ class LiveShard:
         self.growing = self._new_growing()
 
     def _new_growing(self) -> LiveSegment:
-        return LiveSegment(GrowingSegment(self.dimension), np.zeros(0, np.bool_))
+        return LiveSegment(GrowingSegment(self.spec.dimension), np.zeros(0, np.bool_))
 
     @property
     def segments(self) -> list[LiveSegment]:
@@ -104,7 +101,7 @@ class LiveShard:
 
     def view(self, sequence: int, now: float) -> View:
         views = tuple(live.view() for live in self.segments if len(live.live))
-        return View(views, sequence, self.dimension, self.metric, now)
+        return View(views, sequence, self.spec, now)
 
     def apply(self, operation: Operation, sequence: int, now: float) -> int:
         """Carry out a logged operation; return how many documents it wrote or removed.
@@ -159,11 +156,15 @@ class LiveShard:
 
     @property
     def memory_bytes(self) -> int:
-        """What is held in memory apart from mapped files: growing rows, graphs, masks."""
+        """What is held in memory apart from mapped files: growing rows, graphs, masks, and postings
+        that sealed segments lack.
+        """
         unsealed = [live.segment for live in (*self.frozen, self.growing)]
         rows = sum(s.size_bytes for s in unsealed if isinstance(s, GrowingSegment))
         graphs = sum(live.graph.memory_bytes for live in self.sealed if live.graph is not None)
-        return rows + graphs + sum(live.live.nbytes for live in self.sealed)
+        sealed = [live.segment for live in self.sealed]
+        postings = sum(s.memory_bytes for s in sealed if isinstance(s, SealedSegment))
+        return rows + graphs + postings + sum(live.live.nbytes for live in self.sealed)
 
     def freeze(self) -> None:
         """Let the growing segment take no more rows, and start a new one."""

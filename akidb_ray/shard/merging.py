@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from akidb_ray.domain.errors import AkiDBError, Corrupt, Exhausted, StorageFull
 from akidb_ray.index.building import BuildStopped, GraphJob
 from akidb_ray.index.graph_files import base_graph, load_graph, write_graph
-from akidb_ray.index.hnsw import HnswGraph
+from akidb_ray.index.vector_index import VectorIndex
 from akidb_ray.segment.columns import RowMask
 from akidb_ray.segment.sealed import VECTORS, SealedSegment
 from akidb_ray.segment.segment_writer import Source
@@ -192,7 +192,7 @@ def _index_merged(replica: Replica, merged: LiveSegment, base: LiveSegment | Non
 
 def _new_graph(
     replica: Replica, live: LiveSegment, base: LiveSegment | None
-) -> tuple[str, int, HnswGraph]:
+) -> tuple[str, int, VectorIndex]:
     """Name, checksum and graph over the vectors of a sealed segment. Raises BuildStopped."""
     fs = replica.fs
     name = str(uuid.uuid4())
@@ -205,7 +205,7 @@ def _new_graph(
                 raise
             _log.exception("the graph to start from is damaged; building anew")
             checksum = _write_graph(replica, live, None, folder)
-        return name, checksum, load_graph(fs, folder, checksum)
+        return name, checksum, load_graph(fs, folder, checksum, live.segment.vectors)
 
 
 def _write_graph(
@@ -224,6 +224,7 @@ def _write_graph(
         m=spec.hnsw_m,
         ef_construction=spec.hnsw_ef_construction,
         threads=replica.policy.build_threads,
+        engine=spec.hnsw_engine,
         base=started,
     )
 

@@ -49,10 +49,12 @@ class HostPolicy:
     operating system drops when it needs room. A replica that nobody used for `close_idle_s` is
     closed, and the one used longest ago when `max_open_replicas` are open. When memory is short,
     those go that nobody used for `cool_s`. After a failure, maintenance leaves a replica alone for
-    `back_off_s`, and a damaged one is not verified again.
+    `back_off_s`, and a damaged one is not verified again. Masks of filters are kept beside all
+    that, up to `mask_cache_bytes`.
     """
 
     memory_budget_bytes: int = 2 * 1024**3
+    mask_cache_bytes: int = 64 * 1024**2
     max_open_replicas: int = 256
     close_idle_s: float = 300.0
     cool_s: float = 2.0

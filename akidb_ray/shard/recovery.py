@@ -13,10 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from akidb_ray.domain.collection import CollectionSpec, IndexKind, Metric
+from akidb_ray.domain.collection import (
+    CollectionSpec,
+    HnswEngine,
+    IndexKind,
+    Language,
+    Metric,
+)
+from akidb_ray.domain.document import Vectors
 from akidb_ray.domain.errors import Corrupt, NotFound
-from akidb_ray.index.graph_files import load_graph
-from akidb_ray.index.hnsw import HnswGraph
+from akidb_ray.index.graph_files import load_graph, memory_to_load
+from akidb_ray.index.vector_index import VectorIndex
+from akidb_ray.segment.mask_cache import MaskCache
 from akidb_ray.segment.sealed import SealedSegment
 from akidb_ray.shard.checkpoint import (
     INDEXES,
@@ -92,9 +100,9 @@ def _open_locked(
     _load_keys(fs, manifest, answers)
 
     def open_segment(entry: SegmentEntry) -> LiveSegment:
-        return _open_segment(fs, entry)
+        return _open_segment(fs, entry, around.masks)
 
-    live = LiveShard(spec.dimension, spec.metric, open_segment, manifest.checkpoint)
+    live = LiveShard(spec, open_segment, manifest.checkpoint)
     live.sealed = [open_segment(entry) for entry in manifest.segments]
     reader = WalReader(fs, manifest.checkpoint, manifest.wal_end or 0)
     replay(reader, live, answers, policy)
@@ -124,6 +132,9 @@ def spec_of(manifest: Manifest) -> CollectionSpec:
     try:
         raw["metric"] = Metric(raw["metric"])
         raw["index_kind"] = IndexKind(raw["index_kind"])
+        # A replica of before these settings has neither: its graphs are those of hnswlib.
+        raw["hnsw_engine"] = HnswEngine(raw.get("hnsw_engine", HnswEngine.HNSWLIB))
+        raw["language"] = Language(raw.get("language", Language.ENGLISH))
         return CollectionSpec(**raw)
     except (KeyError, TypeError, ValueError) as error:
         raise Corrupt(str(CURRENT), f"its collection's settings make no sense: {error}") from error
@@ -135,8 +146,8 @@ def memory_to_open(fs: FileSystem) -> int:
         return 0
     manifest = read_manifest(fs)
     graphs = [INDEXES / entry.graph for entry in manifest.segments if entry.graph]
-    files = [folder / name for folder in graphs for name in fs.list(folder)]
-    return sum(map(fs.size_bytes, files)) + 2 * _replayed_bytes(fs, manifest)
+    loaded = sum(memory_to_load(fs, folder) for folder in graphs)
+    return loaded + 2 * _replayed_bytes(fs, manifest)
 
 
 def _replayed_bytes(fs: FileSystem, manifest: Manifest) -> int:
@@ -176,26 +187,26 @@ def read_checked(fs: FileSystem, path: PurePosixPath, checksum: int) -> bytes:
     return raw
 
 
-def _open_segment(fs: FileSystem, entry: SegmentEntry) -> LiveSegment:
+def _open_segment(fs: FileSystem, entry: SegmentEntry, masks: MaskCache | None) -> LiveSegment:
     path = SEGMENTS / entry.segment
-    segment = SealedSegment.open(fs, path, entry.checksum, entry.attached_at)
+    segment = SealedSegment.open(fs, path, entry.checksum, entry.attached_at, masks)
     live = LiveSegment.sealed(segment, entry)
     if entry.tombstones is not None:
         path = TOMBSTONES / entry.tombstones
         raw = read_checked(fs, path, entry.tombstones_checksum)
         live.live[np.frombuffer(raw, np.uint32)] = False
     if entry.graph is not None:
-        live.graph = _load_graph(fs, entry)
+        live.graph = _load_graph(fs, entry, segment.vectors)
         if live.graph is None:
             live.entry = replace(entry, graph=None, graph_checksum=0)
     return live
 
 
-def _load_graph(fs: FileSystem, entry: SegmentEntry) -> HnswGraph | None:
+def _load_graph(fs: FileSystem, entry: SegmentEntry, vectors: Vectors) -> VectorIndex | None:
     """The graph, or None when its files are damaged: it is built again from the vectors."""
     path = INDEXES / str(entry.graph)
     try:
-        return load_graph(fs, path, entry.graph_checksum)
+        return load_graph(fs, path, entry.graph_checksum, vectors)
     except Corrupt:
         _log.exception("%s is damaged and will be built again", path)
         return None

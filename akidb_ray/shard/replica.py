@@ -21,6 +21,7 @@ from akidb_ray.domain.collection import CollectionSpec, IndexKind, Metric
 from akidb_ray.domain.errors import AkiDBError, Internal, StorageFailed, StorageFull, Unavailable
 from akidb_ray.domain.write import Durability, ShardWrite, WriteOutcome
 from akidb_ray.index.building import GraphBuilder, ThreadGraphBuilder
+from akidb_ray.segment.mask_cache import MaskCache
 from akidb_ray.shard.checkpoint import Checkpoints
 from akidb_ray.shard.idempotency import Answers, Request
 from akidb_ray.shard.live import LiveSegment, LiveShard
@@ -42,7 +43,7 @@ class Surroundings:
 
     `admit` raises Exhausted when so many bytes more do not fit the host's memory, and `reserve`
     holds room for a while; `on_work` is called when there is something to seal; `builder` builds
-    graphs, until `stopping`.
+    graphs, until `stopping`; `masks` keeps what filters found in sealed segments.
     """
 
     clock: Callable[[], float] = time.time
@@ -52,6 +53,7 @@ class Surroundings:
     on_work: Callable[[], None] = lambda: None
     builder: GraphBuilder = field(default_factory=ThreadGraphBuilder)
     stopping: Callable[[], bool] = lambda: False
+    masks: MaskCache | None = None
 
 
 @dataclass(eq=False)

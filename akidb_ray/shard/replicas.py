@@ -15,6 +15,8 @@ from akidb_ray.domain.placement import ShardKey
 from akidb_ray.domain.query import Hit, ShardCount, ShardGet, ShardSearch, ShardStatus
 from akidb_ray.domain.write import ShardWrite, WriteOutcome
 from akidb_ray.index.building import GraphBuilder, ThreadGraphBuilder
+from akidb_ray.index.graph_files import memory_to_load
+from akidb_ray.segment.mask_cache import MaskCache
 from akidb_ray.shard.attaching import SegmentFiles, attach
 from akidb_ray.shard.host_maintenance import HostMaintenance
 from akidb_ray.shard.host_memory import HostMemory, return_freed_memory
@@ -50,6 +52,7 @@ class Replicas:
         self._clock = clock
         self._builder = builder or ThreadGraphBuilder()
         self.memory = HostMemory(self._host.memory_budget_bytes)
+        self.masks = MaskCache(self._host.mask_cache_bytes)
         self._table = OpenReplicas(self.memory)
         self._damaged: dict[ShardKey, tuple[Corrupt, float]] = {}
         self._maintenance = HostMaintenance(self._table, self.memory, self._host)
@@ -86,10 +89,10 @@ class Replicas:
     ) -> WriteOutcome:
         """Raises Exhausted when the graphs do not fit the host's memory, and what `attach` does."""
         graphs = [files.graph for files in segments if files.graph is not None]
-        names = [folder / name for folder in graphs for name in source.list(folder)]
         with self._using(shard) as opened:
             try:
-                with self.memory.reserved(sum(map(source.size_bytes, names))):
+                loaded = sum(memory_to_load(source, folder) for folder in graphs)
+                with self.memory.reserved(loaded):
                     return attach(opened.replica, source, segments)
             finally:
                 self._table.measure(shard, opened)
@@ -156,6 +159,7 @@ class Replicas:
             on_work=self._maintenance.wake,
             builder=self._builder,
             stopping=lambda: self._maintenance.stopping,
+            masks=self.masks,
         )
 
     def _admit(self, size_bytes: int) -> None:

@@ -14,7 +14,8 @@ import orjson
 from akidb_ray.domain.collection import Metric
 from akidb_ray.domain.document import check_vectors
 from akidb_ray.domain.errors import Forbidden, InvalidArgument, PreconditionFailed
-from akidb_ray.domain.filter import passes
+from akidb_ray.domain.filter import Filter
+from akidb_ray.domain.filter_meaning import passes
 from akidb_ray.domain.patch import check_patch, patched
 from akidb_ray.domain.write import (
     ABSENT,
@@ -26,6 +27,7 @@ from akidb_ray.domain.write import (
     check_options,
 )
 from akidb_ray.segment.rows import Rows, flat_of, rows_of
+from akidb_ray.segment.view import StoredRow
 from akidb_ray.shard.idempotency import Request, request_of
 from akidb_ray.shard.operations import DeleteIds, Encoded, Operation, UpsertRows, encode_operation
 from akidb_ray.shard.view import Place, View
@@ -82,8 +84,8 @@ def prepare(write: ShardWrite, dimension: int, metric: Metric) -> Prepared:
         check_patch(write.patch)
         _json_of(write.patch.set)
     request = request_of(write)
-    blind = request is None and not options.if_versions and not options.only_if.must
-    blind = blind and not write.visible.visible.must
+    blind = request is None and not options.if_versions and options.only_if.is_everything
+    blind = blind and write.visible.visible.is_everything
     if isinstance(write, ShardUpsert):
         check_vectors(write.documents.vectors, dimension, metric)
         rows = rows_of(write.documents, metric)
@@ -140,18 +142,19 @@ def _check_versions(write: ShardWrite, view: View) -> None:
 def _resolve_upsert(write: ShardUpsert, rows: Rows, view: View) -> Resolved:
     kept = []
     visible, condition = write.visible.visible, write.options.only_if
+    looks = not (visible.is_everything and condition.is_everything)
     for row, document_id in enumerate(rows.ids):
-        if visible.must and not passes(visible, rows.flats[row]):
+        if not passes(visible, rows.flats[row], document_id):
             raise Forbidden("a document of the batch is outside of what you may write")
         place = view.find(document_id)
-        flat = flat_of(place.stored().payload) if place and (visible.must or condition.must) else {}
-        if place and visible.must and not passes(visible, flat):
+        flat = flat_of(place.stored().payload) if place and looks else {}
+        if place and not passes(visible, flat, document_id):
             raise Forbidden("a stored document of the batch is outside of what you may write")
         if write.mode is UpsertMode.INSERT and place:
             continue
         if write.mode is UpsertMode.UPDATE and not place:
             continue
-        if not place or passes(condition, flat):
+        if not place or passes(condition, flat, document_id):
             kept.append(row)
     if len(kept) == len(rows):
         return _upsert(rows, 0)
@@ -167,9 +170,13 @@ def _chosen(write: ShardDelete | ShardPatch, view: View) -> tuple[list[Place], i
     else:
         ids = list(dict.fromkeys(write.ids))
         found, named = list(view.find_visible(ids, write.visible)), len(ids)
-    if condition.must:
-        found = [place for place in found if passes(condition, flat_of(place.stored().payload))]
+    if not condition.is_everything:
+        found = [place for place in found if _meets(place.stored(), condition)]
     return found, named - len(found)
+
+
+def _meets(row: StoredRow, condition: Filter) -> bool:
+    return passes(condition, flat_of(row.payload), row.id)
 
 
 def _resolve_patch(write: ShardPatch, view: View) -> Resolved:
@@ -178,7 +185,7 @@ def _resolve_patch(write: ShardPatch, view: View) -> Resolved:
     contents = [_patched_payload(write, row.payload, row.id) for row in stored]
     flats = [flat_of(content) for content in contents]
     visible = write.visible.visible
-    if visible.must and not all(passes(visible, flat) for flat in flats):
+    if not all(passes(visible, flat, row.id) for row, flat in zip(stored, flats, strict=True)):
         raise Forbidden("a patched document would be outside of what you may write")
     new_expiry = write.patch.expires_at
     rows = Rows(

@@ -83,8 +83,10 @@ def write_live_segment(replica: Replica, sources: Sequence[Source]) -> LiveSegme
     name = str(uuid.uuid4())
     path = SEGMENTS / name
     with whole_or_removed(replica.fs, path):
-        checksum = write_segment(replica.fs, path, sources, replica.dimension)
-        segment = SealedSegment.open(replica.fs, path, checksum)
+        checksum = write_segment(
+            replica.fs, path, sources, replica.dimension, replica.spec.language
+        )
+        segment = SealedSegment.open(replica.fs, path, checksum, masks=replica.around.masks)
     return LiveSegment.sealed(segment, SegmentEntry(name, len(segment), checksum))
 
 

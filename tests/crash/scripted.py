@@ -55,6 +55,7 @@ def _source() -> tuple[MemoryFileSystem, SegmentFiles]:
         m=SPEC.hnsw_m,
         ef_construction=SPEC.hnsw_ef_construction,
         threads=1,
+        engine=SPEC.hnsw_engine,
     )
     write_graph(fs, graph, job, ThreadGraphBuilder(), lambda: False)
     return fs, SegmentFiles(folder, graph)

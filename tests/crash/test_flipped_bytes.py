@@ -63,7 +63,7 @@ def closed() -> Iterator[_Closed]:
     fs, clock = FaultyFileSystem(), Clock()
     with pytest.MonkeyPatch.context() as patch, small_limits():
         # Graphs answer although comparing would be cheaper in segments as small as these.
-        patch.setattr("akidb_ray.segment.search._GRAPH_US_PER_CANDIDATE", 0.0)
+        patch.setattr("akidb_ray.segment.search.graph_ns", lambda *_: 0.0)
         create_replica(fs, replace(SPEC, wal_retention_seconds=10**6), NAMES)
         driver = Driver.opened(fs, clock, Oracle())
         history_to_damage(driver, fs.machine)
@@ -83,7 +83,7 @@ def _files(directory: Directory, path: PurePosixPath = PurePosixPath()) -> Itera
 
 def test_replica_has_files_of_every_kind(closed: _Closed) -> None:
     names = [str(path) for path, _ in _files(closed.root)]
-    for kind in ("CURRENT", "LOCK", "manifest-", "keys/", "tombstones/", "graph.hnsw", "ids.idx"):
+    for kind in ("CURRENT", "LOCK", "manifest-", "keys/", "tombstones/", "graph.links", "ids.idx"):
         assert any(kind in name for name in names), f"no {kind} in {names}"
     assert sum(name.endswith(".wal") for name in names) > 5
 

@@ -122,7 +122,7 @@ class _Threads:
 @pytest.fixture
 def many_switches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # Graphs answer although comparing would be cheaper in segments as small as these.
-    monkeypatch.setattr("akidb_ray.segment.search._GRAPH_US_PER_CANDIDATE", 0.0)
+    monkeypatch.setattr("akidb_ray.segment.search.graph_ns", lambda *_: 0.0)
     former = sys.getswitchinterval()
     sys.setswitchinterval(0.0001)
     yield

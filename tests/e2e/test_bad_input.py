@@ -166,7 +166,7 @@ ROWS: dict[str, tuple[tuple[str, str, Any], int, str | None, str]] = {
     "delete by an empty filter": (
         ("POST", f"{C}/documents/delete", {"filter": {}}),
         422,
-        "filter.must",
+        "filter",
         "every document",
     ),
     "duplicate collection": (

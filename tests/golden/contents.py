@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import orjson
 
-from akidb_ray.domain.collection import CollectionSpec, Metric
+from akidb_ray.domain.collection import CollectionSpec, HnswEngine, Metric
 from akidb_ray.domain.document import NEVER, DocumentBatch, StoredDocument, Vectors
-from akidb_ray.domain.filter import EVERYTHING, RowFilter, parse_filter
+from akidb_ray.domain.filter import EVERYTHING, RowFilter
+from akidb_ray.domain.filter_parsing import parse_filter
 from akidb_ray.domain.query import VectorQuery
 from akidb_ray.domain.write import ShardDelete, ShardUpsert, ShardWrite, WriteOptions
 from akidb_ray.shard.policy import ShardPolicy
@@ -27,11 +28,16 @@ ALL = RowFilter()
 DIMENSION = 16
 # When the files were written, by the clock of their writer; and a time in the year 3000.
 NOW, FAR = 1_795_000_000.0, 32_503_680_000.0
-# The log is kept from its beginning, whenever these files are opened.
-SPECS = {
-    "closed": CollectionSpec(DIMENSION, Metric.COSINE, hnsw_m=8, wal_retention_seconds=10**9),
-    "killed": CollectionSpec(DIMENSION, Metric.DOT, hnsw_m=8, wal_retention_seconds=10**9),
-}
+# The log is kept from its beginning, whenever these files are opened. They say nothing of the
+# library of their graphs, since they are of a time with only one.
+CLOSED = CollectionSpec(
+    DIMENSION,
+    Metric.COSINE,
+    hnsw_m=8,
+    hnsw_engine=HnswEngine.HNSWLIB,
+    wal_retention_seconds=10**9,
+)
+SPECS = {"closed": CLOSED, "killed": replace(CLOSED, metric=Metric.DOT)}
 POLICY = ShardPolicy(
     seal_rows=10_000,
     seal_idle_s=1e9,

@@ -153,7 +153,7 @@ def main() -> None:
     with pytest.MonkeyPatch.context() as patch:
         # So that a group of several records is small, and graphs answer searches.
         patch.setattr("akidb_ray.shard.operations.MAX_CONTENT_BYTES", 4000)
-        patch.setattr("akidb_ray.segment.search._GRAPH_US_PER_CANDIDATE", 0.0)
+        patch.setattr("akidb_ray.segment.search.graph_ns", lambda *_: 0.0)
         expected = {
             "closed": _make_closed(FOLDER / "closed"),
             "killed": _make_killed(FOLDER / "killed"),

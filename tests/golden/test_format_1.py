@@ -35,7 +35,7 @@ EXPECTED = expected()
 @pytest.fixture(autouse=True)
 def graphs_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Although comparing would be cheaper in segments as small as these."""
-    monkeypatch.setattr("akidb_ray.segment.search._GRAPH_US_PER_CANDIDATE", 0.0)
+    monkeypatch.setattr("akidb_ray.segment.search.graph_ns", lambda *_: 0.0)
 
 
 @pytest.fixture(params=SPECS)

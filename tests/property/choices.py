@@ -23,6 +23,7 @@ FILTERS = [
 ]
 # In seconds. A document with a lifetime of 0 has expired already.
 SPANS_S = [0.5, 1.0, 5.0, 40.0, 3_600.0, 86_399.5, 86_400.0]
+WORDS = ["red", "the", "Films", "running", "film", "größe", "run", "日本"]
 DEEDS = ["write", "buffer", "patch", "attach", "tick", "flush", "improve", "hold"]
 
 ids = st.sampled_from([*map(str, range(45)), "ü", "日本", "a b"])
@@ -47,6 +48,15 @@ def vectors_of(count: int, seed: int) -> Vectors:
     return vectors.astype(np.float32)
 
 
+def text_of(seed: int, row: int) -> str | None:
+    """Some common words, in some order, some of them twice; and the numbers, which are rare."""
+    if row % 5 == 0:
+        return None
+    number = 31 * seed + 7 * row
+    chosen = [WORDS[(number >> shift) % len(WORDS)] for shift in range(1 + number % 5)]
+    return f"{' '.join(chosen)}, {seed} {row}"
+
+
 @dataclass(frozen=True)
 class Draft:
     """Documents with these ids. They take payloads and lifetimes in turn."""
@@ -63,7 +73,7 @@ class Draft:
         return DocumentBatch(
             list(self.ids),
             vectors_of(count, self.seed),
-            [None if row % 5 == 0 else f"{self.seed} {row}" for row in range(count)],
+            [text_of(self.seed, row) for row in range(count)],
             [None if content is None else orjson.dumps(content) for content in contents],
             None if set(self.lifetimes_s) == {NEVER} else np.array(ends, np.float64),
         )

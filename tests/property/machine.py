@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize
 
-from akidb_ray.domain.collection import CollectionSpec, Metric
+from akidb_ray.domain.collection import CollectionSpec, HnswEngine, Metric
 from akidb_ray.domain.errors import InvalidArgument, PreconditionFailed
 from akidb_ray.domain.filter import EVERYTHING, RowFilter
 from akidb_ray.domain.query import VectorQuery
@@ -43,12 +43,18 @@ class Shard(RuleBasedStateMachine):
 
     @initialize(
         metric=st.sampled_from(list(Metric)),
+        engine=st.sampled_from(list(HnswEngine)),
         retention_s=st.sampled_from([0, FOREVER_S]),
         merge_factor=st.sampled_from([2, 3]),
     )
-    def make(self, metric: Metric, retention_s: int, merge_factor: int) -> None:
+    def make(self, metric: Metric, engine: HnswEngine, retention_s: int, merge_factor: int) -> None:
         self.spec = CollectionSpec(
-            DIMENSION, metric, hnsw_m=8, hnsw_ef_construction=60, wal_retention_seconds=retention_s
+            DIMENSION,
+            metric,
+            hnsw_m=8,
+            hnsw_ef_construction=60,
+            hnsw_engine=engine,
+            wal_retention_seconds=retention_s,
         )
         self.policy = replace(POLICY, merge_factor=merge_factor)
         self.clock = Clock()

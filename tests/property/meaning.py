@@ -5,7 +5,8 @@ from typing import Any
 import orjson
 
 from akidb_ray.domain.errors import PreconditionFailed
-from akidb_ray.domain.filter import Filter, passes
+from akidb_ray.domain.filter import Filter
+from akidb_ray.domain.filter_meaning import passes
 from akidb_ray.domain.patch import PayloadPatch
 from akidb_ray.domain.write import (
     ABSENT,
@@ -27,8 +28,8 @@ def change_of(write: ShardWrite, alive: Documents) -> Change:
         return _upserted(write, alive)
     named = list(alive) if write.ids is None else list(dict.fromkeys(write.ids))
     if write.ids is None:
-        named = [id for id in named if passes(write.filter, alive[id].flat)]
-    chosen = [id for id in named if id in alive and _is_free(alive[id], write.options.only_if)]
+        named = [id for id in named if passes(write.filter, alive[id].flat, id)]
+    chosen = [id for id in named if id in alive and _is_free(alive, id, write.options.only_if)]
     counts = (len(chosen), len(named) - len(chosen))
     if isinstance(write, ShardDelete):
         return Change({}, frozenset(chosen), *counts)
@@ -43,13 +44,13 @@ def _upserted(write: ShardUpsert, alive: Documents) -> Change:
         for id, document in documents.items()
         if not (write.mode is UpsertMode.INSERT and id in alive)
         and not (write.mode is UpsertMode.UPDATE and id not in alive)
-        and not (id in alive and not _is_free(alive[id], write.options.only_if))
+        and not (id in alive and not _is_free(alive, id, write.options.only_if))
     }
     return Change(put, frozenset(), len(put), len(documents) - len(put))
 
 
-def _is_free(document: Known, only_if: Filter) -> bool:
-    return passes(only_if, document.flat)
+def _is_free(alive: Documents, id: str, only_if: Filter) -> bool:
+    return passes(only_if, alive[id].flat, id)
 
 
 def _patched(document: Known, patch: PayloadPatch) -> Known:

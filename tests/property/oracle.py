@@ -15,7 +15,9 @@ import orjson
 from akidb_ray.domain.collection import Metric
 from akidb_ray.domain.document import NEVER, DocumentBatch, Vectors
 from akidb_ray.domain.errors import InvalidArgument
-from akidb_ray.domain.filter import Filter, flatten, passes
+from akidb_ray.domain.filter import Filter
+from akidb_ray.domain.filter_meaning import passes
+from akidb_ray.domain.flattening import flatten
 from akidb_ray.domain.write import ShardDelete, ShardPatch, ShardUpsert, ShardWrite, WriteOutcome
 
 KEY_LIFETIME_S = 86_400.0
@@ -124,7 +126,7 @@ class Oracle:
 
     def matching(self, filter: Filter, now: float) -> list[str]:
         known = self.alive(now).items()
-        return sorted(id for id, document in known if passes(filter, document.flat))
+        return sorted(id for id, document in known if passes(filter, document.flat, id))
 
     def scores(self, query: Vectors, filter: Filter, now: float) -> dict[str, float]:
         """The score of every document that passes."""

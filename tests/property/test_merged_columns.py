@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from akidb_ray.domain.filter import flatten
-from akidb_ray.segment.columns import Columns, decode_columns, encode_columns
+from akidb_ray.domain.flattening import flatten
+from akidb_ray.segment.column_files import decode_columns, encode_columns
+from akidb_ray.segment.columns import Columns
 from akidb_ray.segment.merged_columns import ColumnSource, can_merge, merge_columns
 from tests.property.test_filters import payloads
 
@@ -71,6 +72,6 @@ def test_columns_are_merged_only_when_they_hold_all_paths(
 ) -> None:
     paths = {path for flats, _ in segments for flat in flats for path in flat}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("akidb_ray.segment.columns.MAX_PATHS", max_paths)
+        patch.setattr("akidb_ray.segment.column_building.MAX_PATHS", max_paths)
         patch.setattr("akidb_ray.segment.merged_columns.MAX_PATHS", max_paths)
         assert can_merge([_columns(flats) for flats, _ in segments]) == (len(paths) <= max_paths)

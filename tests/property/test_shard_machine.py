@@ -15,12 +15,12 @@ from hypothesis.stateful import invariant, precondition, rule, run_state_machine
 from akidb_ray.domain.errors import Unavailable
 from akidb_ray.domain.filter import Filter
 from akidb_ray.domain.query import VectorQuery
+from tests.property.asking import Asking
 from tests.property.choices import FILTERS, filters, seeds, vectors_of
 from tests.property.machine import ALL, contents_of
-from tests.property.upkeep import Upkeep
 
 
-class ShardMachine(Upkeep):
+class ShardMachine(Asking):
     """Adds what readers see."""
 
     @rule()
@@ -90,7 +90,7 @@ class ShardMachine(Upkeep):
 
 def test_shard_agrees_with_the_oracle(monkeypatch: pytest.MonkeyPatch) -> None:
     # Graphs answer although comparing would be cheaper in segments as small as these.
-    monkeypatch.setattr("akidb_ray.segment.search._GRAPH_US_PER_CANDIDATE", 0.0)
+    monkeypatch.setattr("akidb_ray.segment.search.graph_ns", lambda *_: 0.0)
     # Writes of a few documents are groups of several records.
     monkeypatch.setattr("akidb_ray.shard.operations.MAX_CONTENT_BYTES", 6_000)
     # Names of files decide about ties. Hypothesis seeds `random`.

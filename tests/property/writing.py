@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
@@ -36,7 +37,14 @@ from tests.unit.shard.shards import SHARD
 class Writing(Shard):
     def fill(self) -> None:
         ids = [str(number) for number in range(40)]
-        self.upsert(Draft(ids, [{"n": 1, "tags": ["x"]}, None], seed=1))
+        contents: list[dict[str, Any] | None] = [
+            {"n": 1, "tags": ["x"]},
+            None,
+            {"n": 2.5, "tags": ["y", "x"]},
+            {"n": 1.0, "deep": {"x": "ü"}},
+            {"n": 3, "tags": ["z", "x"], "deep": {"x": True}},
+        ]
+        self.upsert(Draft(ids, contents, seed=1))
 
     @rule(draft=drafts, terms=terms)
     def upsert(
@@ -112,6 +120,7 @@ class Writing(Shard):
             self.spec.hnsw_m,
             self.spec.hnsw_ef_construction,
             threads=1,
+            engine=self.spec.hnsw_engine,
         )
         write_graph(source, folder, job, ThreadGraphBuilder(), stopped=lambda: False)
         return replace(files, graph=folder)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from akidb_ray.domain.collection import CollectionSpec, Metric
+from akidb_ray.domain.collection import CollectionSpec, HnswEngine, Metric
 from akidb_ray.domain.document import DocumentBatch
 from akidb_ray.domain.errors import Exhausted, StorageFull
 from akidb_ray.domain.filter import RowFilter
@@ -31,7 +31,13 @@ DIMENSION, BATCH, REFUSALS = 1024, 250, 20
 ALL = RowFilter()
 PAYLOAD = b'{"n": 1, "genre": "drama", "tags": ["a", "b"], "year": 1999}'
 KEYS = [ShardKey(TenantId.new(), CollectionId.new(), number) for number in range(4)]
-SPEC = CollectionSpec(DIMENSION, Metric.L2, hnsw_m=4, hnsw_ef_construction=8)
+SPEC = CollectionSpec(
+    DIMENSION,
+    Metric.L2,
+    hnsw_m=4,
+    hnsw_ef_construction=8,
+    hnsw_engine=HnswEngine.HNSWLIB,
+)
 
 
 class Watcher:

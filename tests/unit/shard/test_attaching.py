@@ -111,9 +111,8 @@ def test_attached_segment_is_not_merged_before_the_checkpoint_has_passed_it(
 
 def test_graph_comes_with_its_segment(replica: Replica, source: MemoryFileSystem) -> None:
     files = built(source, "new", *IDS)
-    job = GraphJob(
-        Metric.L2, 16, 30, source.library_path(files.segment / "vectors.f32"), 8, 64, threads=1
-    )
+    vectors = source.library_path(files.segment / "vectors.f32")
+    job = GraphJob(Metric.L2, 16, 30, vectors, 8, 64, 1, SPEC.hnsw_engine)
     folder = PurePosixPath("graph")
     write_graph(source, folder, job, ThreadGraphBuilder(), stopped=lambda: False)
     attach(replica, source, [replace(files, graph=folder)])

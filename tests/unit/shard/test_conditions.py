@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from akidb_ray.domain.errors import Forbidden, InvalidArgument, PreconditionFailed
-from akidb_ray.domain.filter import RowFilter
+from akidb_ray.domain.filter import Filter, HasId, RowFilter
 from akidb_ray.domain.patch import PayloadPatch
 from akidb_ray.domain.write import ABSENT, ShardPatch, UpsertMode, WriteOptions, WriteOutcome
 from akidb_ray.shard.replica import Replica
@@ -102,6 +102,22 @@ def test_condition_holds_back_stored_documents_that_do_not_pass(
     assert (outcome.affected, outcome.skipped) == (2, 1)
     assert payloads(replica) == {"a": {"n": 1}, "b": {"draft": False}, "c": {"n": 1}}
     assert delete(replica, "b", "x", options=drafts) == WriteOutcome(outcome.sequence, 0, 2)
+
+
+def test_condition_without_a_must_holds_back_documents_too(
+    replica: Replica, settle: Settle
+) -> None:
+    upsert(replica, "a", "b", payload={"draft": True})
+    settle(replica)
+    (is_draft,) = only("draft", True).must
+    for held_back in (Filter(must_not=(is_draft,)), Filter(should=(HasId(("x",)),))):
+        options = WriteOptions(only_if=held_back)
+        assert upsert(replica, "a", payload={"n": 1}, options=options).affected == 0
+        assert delete(replica, "a", options=options).affected == 0
+        assert patch(replica, "a", set={"n": 1}, options=options).affected == 0
+    by_id = WriteOptions(only_if=Filter(should=(HasId(("a",)),)))
+    assert delete(replica, "a", "b", options=by_id).affected == 1
+    assert ids_of(replica) == ["b"]
 
 
 def test_patch_sets_and_unsets_keys_and_keeps_the_rest(replica: Replica, settle: Settle) -> None:

@@ -10,6 +10,7 @@ import pytest
 from akidb_ray.domain.errors import Corrupt, Unavailable
 from akidb_ray.domain.write import WriteOptions
 from akidb_ray.segment.checking import check_segment, rebuild_derived
+from akidb_ray.segment.sealed import DERIVED
 from akidb_ray.shard.attaching import SegmentFiles, attach, build_segment
 from akidb_ray.shard.inspection import Finding, inspect_log, inspect_replica, repair
 from akidb_ray.shard.recovery import open_replica
@@ -129,7 +130,7 @@ def test_damage_of_each_file_is_found_in_that_file(fs: OsFileSystem, damage: str
             assert all(name.startswith("wal") for name in found)
         else:
             assert found.keys() == {str(file)}
-        derived = file.parts[0] == "indexes" or file.name in ("ids.idx", "columns.arrow")
+        derived = file.parts[0] == "indexes" or file.name in DERIVED
         assert set(found.values()) == {derived}
         assert _files(fs) == before
         fs.write(file, [content])
@@ -137,8 +138,8 @@ def test_damage_of_each_file_is_found_in_that_file(fs: OsFileSystem, damage: str
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("names", [["ids.idx"], ["columns.arrow"], ["graph.hnsw"], ["index.json"],
-                                   ["ids.idx", "columns.arrow", "graph.hnsw"]])  # fmt: skip
+@pytest.mark.parametrize("names", [["ids.idx"], ["columns.arrow"], ["graph.links"], ["index.json"],
+                                   ["ids.idx", "columns.arrow", "graph.links"]])  # fmt: skip
 def test_derived_files_are_made_again(fs: OsFileSystem, damage: str, names: list[str]) -> None:
     before = _answers(fs)
     files = _of(fs, *names)
@@ -314,7 +315,7 @@ def test_repair_that_ends_at_any_step_does_no_harm(keep: Keep) -> None:
     whole = FaultyFileSystem()
     _write(whole).close()
     before = _answers(whole)
-    for file in _of(whole, "columns.arrow", "ids.idx", "graph.hnsw"):
+    for file in _of(whole, "columns.arrow", "ids.idx", "graph.links"):
         _flip(whole, file)
     steps, ended = 0, False
     while not ended:
@@ -332,7 +333,7 @@ def test_repair_that_ends_at_any_step_does_no_harm(keep: Keep) -> None:
 
 def test_replica_with_a_damaged_graph_is_opened_and_indexed_again(fs: OsFileSystem) -> None:
     before = _answers(fs)
-    for file in _of(fs, "graph.hnsw"):
+    for file in _of(fs, "graph.links"):
         _flip(fs, file)
     replica = open_replica(fs, INDEXED)
     seal(replica)

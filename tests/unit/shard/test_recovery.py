@@ -125,7 +125,7 @@ def test_opening_without_a_write_changes_nothing(replica: Replica, folder: Path)
 
 def test_rubbish_of_interrupted_changes_is_removed(replica: Replica, folder: Path) -> None:
     _filled(replica)
-    for rubbish in ("segments/x/vectors.f32", "indexes/y/graph.hnsw", "tombstones/z-1"):
+    for rubbish in ("segments/x/vectors.f32", "indexes/y/graph.links", "tombstones/z-1"):
         path = folder / rubbish
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"half")
@@ -150,7 +150,7 @@ def test_what_cannot_be_read_is_not_removed_as_rubbish(replica: Replica, folder:
 def test_damaged_graph_is_built_again(replica: Replica, folder: Path, change: str) -> None:
     _filled(replica)
     before = search(replica, vectors_for(["q"])[0], limit=30)
-    (graph,) = folder.rglob("graph.hnsw")
+    (graph,) = folder.rglob("graph.links")
     content = graph.read_bytes()
     graph.unlink()
     if change != "missing":

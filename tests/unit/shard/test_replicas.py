@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from akidb_ray.domain.errors import NotFound, StorageFailed, StorageFull, Unavailable
-from akidb_ray.domain.filter import EVERYTHING, RowFilter
+from akidb_ray.domain.filter import EVERYTHING, Exists, Filter, HasId, RowFilter
 from akidb_ray.domain.ids import CollectionId, TenantId
 from akidb_ray.domain.placement import ShardKey
 from akidb_ray.domain.query import ShardCount, ShardGet, ShardSearch, VectorQuery
 from akidb_ray.domain.write import ShardDelete, ShardUpsert
+from akidb_ray.shard.policy import HostPolicy
 from akidb_ray.shard.replicas import Replicas
 from akidb_ray.storage.os_filesystem import OsFileSystem
 from tests.unit.shard.shards import INDEXED, NAMES, SPEC, batch, vectors_for
@@ -101,6 +102,25 @@ def test_maintenance_seals_and_indexes_by_itself(store: WatchedFileSystem) -> No
     again = Replicas(store, INDEXED)
     assert again.status(KEY).unindexed == 0
     assert _count(again) == 30
+    again.close()
+
+
+def test_replicas_of_a_host_share_one_cache_of_masks(store: WatchedFileSystem) -> None:
+    policy = replace(INDEXED, seal_rows=25)
+    some = ShardCount(KEY, ALL, Filter((HasId(("3",)), Exists("missing", wanted=False))))
+    replicas = Replicas(store, policy)
+    for shard in (KEY, OTHER):
+        replicas.create(shard, SPEC, NAMES)
+        _upsert(replicas, *map(str, range(30)), shard=shard)
+        wait_until(lambda shard=shard: replicas.status(shard).unindexed == 0)  # type: ignore[misc]
+        assert replicas.count(replace(some, shard=shard)) == 1
+    assert len(replicas.masks) == 2
+    replicas.count(some)
+    assert len(replicas.masks) == 2
+    replicas.close()
+    again = Replicas(store, policy, HostPolicy(mask_cache_bytes=100))
+    assert again.count(some) == 1
+    assert len(again.masks) == 0
     again.close()
 
 

@@ -17,6 +17,7 @@ from tests.unit.shard.shards import (
     get,
     ids_of,
     only,
+    patch,
     search,
     upsert,
     vectors_for,
@@ -81,3 +82,17 @@ def test_id_given_twice_is_deleted_once(filled: Replica) -> None:
 def test_filter_of_a_delete_cannot_widen_what_is_visible(filled: Replica) -> None:
     assert delete_where(filled, only("team", "theirs"), visible=OURS).affected == 0
     assert count(filled) == 5
+
+
+def test_row_filter_without_a_must_is_obeyed(filled: Replica) -> None:
+    (theirs,) = only("team", "theirs").must
+    not_theirs = RowFilter(Filter(must_not=(theirs,)))
+    assert [d.id for d in get(filled, "a", "x", "z", visible=not_theirs)] == ["a", "z"]
+    with pytest.raises(Forbidden):
+        upsert(filled, "new", payload={"team": "theirs"}, visible=not_theirs)
+    with pytest.raises(Forbidden):
+        upsert(filled, "x", visible=not_theirs)
+    with pytest.raises(Forbidden):
+        patch(filled, "a", set={"team": "theirs"}, visible=not_theirs)
+    assert delete(filled, "a", "x", visible=not_theirs).affected == 1
+    assert ids_of(filled) == ["b", "x", "y", "z"]
