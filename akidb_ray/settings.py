@@ -41,6 +41,7 @@ class ShardSettings:
     seal_idle_s: float = 2.0
     index_min_rows: int = 1_000
     merge_factor: int = 4
+    settle_s: float = 30.0
     max_segment_rows: int = 1_000_000
     unindexed_slow_rows: int = 300_000
     unindexed_max_rows: int = 600_000

@@ -134,6 +134,7 @@ def shard_policy(settings: ShardSettings, cores: int) -> ShardPolicy:
         seal_idle_s=settings.seal_idle_s,
         index_min_rows=settings.index_min_rows,
         merge_factor=settings.merge_factor,
+        settle_s=settings.settle_s,
         max_segment_rows=settings.max_segment_rows,
         unindexed_slow_rows=settings.unindexed_slow_rows,
         unindexed_max_rows=settings.unindexed_max_rows,

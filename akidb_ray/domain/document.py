@@ -13,6 +13,7 @@ from akidb_ray.domain.errors import InvalidArgument
 Vectors = NDArray[np.float32]
 Times = NDArray[np.float64]
 NEVER = math.inf
+_MAX_SQUARES = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,17 +57,19 @@ class StoredDocument:
 
 
 def check_vectors(vectors: Vectors, dimension: int, metric: Metric, field: str = "vector") -> None:
-    """Refuse what no index can hold: a wrong width, NaN, infinity, or zero length under cosine.
+    """Refuse what no index can hold: a wrong width, NaN, infinity, zero length under cosine, or one
+    that is so long that distances would overflow.
 
     `vectors` is float32 (n, d). Raises InvalidArgument that names the row.
     """
     if vectors.ndim != 2 or vectors.shape[1] != dimension:
         raise InvalidArgument(field, f"must have {dimension} numbers, has {vectors.shape[-1]}")
-    # The sum of squares is finite if and only if nothing in the row is NaN, infinite, or so large
-    # that a distance would overflow; one pass finds all three.
+    # One pass over the squares finds all three. No product of two vectors is above their larger
+    # sum of squares, but the squared distance of opposite ones is up to four times as large.
     with np.errstate(over="ignore", invalid="ignore"):
         squares = np.einsum("ij,ij->i", vectors, vectors)
-    bad = np.flatnonzero(~np.isfinite(squares))
+    most = _MAX_SQUARES / 8 if metric is Metric.L2 else _MAX_SQUARES
+    bad = np.flatnonzero(~(squares <= most))
     if len(bad):
         row = int(bad[0])
         raise InvalidArgument(field, _what_is_wrong(vectors[row]), row)
@@ -82,4 +85,4 @@ def _what_is_wrong(vector: Vectors) -> str:
         return f"has NaN at position {int(np.flatnonzero(np.isnan(vector))[0])}"
     if np.isinf(vector).any():
         return f"has infinity at position {int(np.flatnonzero(np.isinf(vector))[0])}"
-    return "is too long: the sum of its squares overflows float32"
+    return "is too long: the sum of its squares, or a distance to it, overflows float32"

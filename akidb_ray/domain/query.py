@@ -211,7 +211,7 @@ class Explanation:
 @dataclass(frozen=True, slots=True, eq=False)
 class ShardSearch:
     shard: ShardKey
-    query: VectorQuery
+    query: Query
     visible: RowFilter
     min_version: int = 0
 

@@ -14,7 +14,12 @@ _ENTRY_BYTES = 1_000
 _LARGEST_SHARE = 4
 
 # 1, 1.0 and True are equal, so equal filters may have other meanings: types tell them apart.
-_Key = tuple[object, Filter, tuple[type, ...]]
+FilterKey = tuple[Filter, tuple[type, ...]]
+
+
+def filter_key(filter: Filter) -> FilterKey:
+    """Equal for filters that have one meaning."""
+    return filter, tuple(map(type, _scalars(filter)))
 
 
 class MaskCache:
@@ -25,7 +30,7 @@ class MaskCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._masks: OrderedDict[_Key, tuple[RowMask, int]] = OrderedDict()
+        self._masks: OrderedDict[tuple[object, FilterKey], tuple[RowMask, int]] = OrderedDict()
         self._lock = threading.Lock()
         self.size_bytes = 0
 
@@ -39,18 +44,18 @@ class MaskCache:
         """
         if _is_cheap(filter):
             return _read_only(make())
-        scalars = list(_scalars(filter))
-        key = segment, filter, tuple(map(type, scalars))
+        key = segment, filter_key(filter)
         with self._lock:
             kept = self._masks.get(key)
             if kept is not None:
                 self._masks.move_to_end(key)
                 return kept[0]
         made = _read_only(make())
-        self._keep(key, made, made.nbytes + _ENTRY_BYTES + sum(map(getsizeof, scalars)))
+        names_bytes = sum(map(getsizeof, _scalars(filter)))
+        self._keep(key, made, made.nbytes + _ENTRY_BYTES + names_bytes)
         return made
 
-    def _keep(self, key: _Key, mask: RowMask, size_bytes: int) -> None:
+    def _keep(self, key: tuple[object, FilterKey], mask: RowMask, size_bytes: int) -> None:
         if size_bytes * _LARGEST_SHARE > self._max_bytes:
             return
         with self._lock:

@@ -173,31 +173,31 @@ def exactly(
     when there are so many, of which rounding may have chosen the last.
     """
     found = _ordered(view, wanted, rows, Way.EXACT, count)
-    if len(rows) > limit and _are_close(wanted, found, limit):
-        rows = _as_near_as(view, allowed, wanted, found.distances[limit])
-        found = _ordered(view, wanted, rows, Way.EXACT, count)
+    if len(rows) > limit:
+        last, first_out = found.distances[limit - 1 : limit + 1]
+        rounding = _rounding(view, wanted, found.rows[limit], first_out)
+        # Else rounding did not decide which row was left out.
+        if first_out - last <= rounding:
+            near = _as_near_as(view, allowed, wanted, first_out + rounding)
+            rows = np.union1d(near, rows)
+            found = _ordered(view, wanted, rows, Way.EXACT, count)
     return _cut(found, limit)
 
 
-def _are_close(wanted: Wanted, found: Found, limit: int) -> bool:
-    """Whether rounding may have decided which row was left out."""
-    last, first_out = found.distances[limit - 1 : limit + 1]
-    return first_out - last <= _rounding(wanted, first_out)
-
-
-def _rounding(wanted: Wanted, distance: float) -> float:
+def _rounding(view: SegmentView, wanted: Wanted, row: int, distance: float) -> float:
+    """How much the distances of rows may differ that are equal to this one, which has this."""
     if wanted.metric is Metric.L2:
         return _ROUNDING * distance
-    # Rows of unit length under cosine; under dot the query's length bounds a row's share.
-    return _ROUNDING * max(float(np.linalg.norm(wanted.vector)), abs(distance))
+    # Of a product next to 0, too, the parts are as large as the two lengths make them.
+    length = float(np.linalg.norm(view.vectors[row]))
+    return _ROUNDING * length * float(np.linalg.norm(wanted.vector))
 
 
 def _as_near_as(
     view: SegmentView, allowed: RowMask | None, wanted: Wanted, distance: float
 ) -> RowNumbers:
-    """All allowed rows that are as near as this, and some that are a little farther."""
-    border = distance + _rounding(wanted, distance)
-    near = distances(wanted.metric, view.vectors, wanted.vector) <= border
+    """All allowed rows that are as near as this, as far as rounding tells."""
+    near = distances(wanted.metric, view.vectors, wanted.vector) <= distance
     return np.flatnonzero(near if allowed is None else near & allowed)
 
 

@@ -7,9 +7,13 @@ most, and a search meets few segments.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from akidb_ray.shard.policy import ShardPolicy
+
+
+# So many segments are merged at least.
+_FEWEST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,12 @@ def should_freeze(growing: GrowingStats, policy: ShardPolicy) -> bool:
         or growing.wal_files >= policy.checkpoint_wal_files
     )
     return full or idle or long_log
+
+
+def policy_at(policy: ShardPolicy, idle_s: float) -> ShardPolicy:
+    """The policy after so long without a write: then searches count more than what merges cost."""
+    settled = idle_s >= policy.settle_s and policy.merge_factor > _FEWEST
+    return replace(policy, merge_factor=_FEWEST) if settled else policy
 
 
 def plan(segments: Sequence[SegmentStats], policy: ShardPolicy, graphs: bool) -> list[Task]:

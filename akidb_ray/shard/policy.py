@@ -12,7 +12,8 @@ class ShardPolicy:
     quick. Segments below `index_min_rows` get no graph: comparing is as fast.
 
     `merge_factor` segments of about the same size become one, up to `max_segment_rows` and
-    `max_segment_bytes`. A segment of which more than `merge_gone_share` is deleted or expired is
+    `max_segment_bytes`; after `settle_s` without a write, two are enough, since each segment costs
+    every search about as much again. A segment of which more than `merge_gone_share` is deleted or expired is
     written anew.
 
     From `unindexed_slow_rows` on, each write waits longer, up to `max_write_delay_s`; at
@@ -24,6 +25,7 @@ class ShardPolicy:
     seal_idle_s: float = 2.0
     index_min_rows: int = 1_000
     merge_factor: int = 4
+    settle_s: float = 30.0
     merge_gone_share: float = 0.3
     max_segment_rows: int = 1_000_000
     max_segment_bytes: int = 8 * 1024**3

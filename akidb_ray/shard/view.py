@@ -14,6 +14,7 @@ import numpy as np
 
 from akidb_ray.domain.collection import CollectionSpec, Metric
 from akidb_ray.domain.document import StoredDocument, Vectors, check_vectors
+from akidb_ray.domain.errors import InvalidArgument
 from akidb_ray.domain.filter import Filter, RowFilter
 from akidb_ray.domain.filter_meaning import passes
 from akidb_ray.domain.fusion import fuse
@@ -29,6 +30,7 @@ from akidb_ray.domain.query import (
 from akidb_ray.domain.query_rules import check_query, legs_of
 from akidb_ray.index.distance import score_of
 from akidb_ray.segment.columns import RowMask
+from akidb_ray.segment.mask_cache import filter_key
 from akidb_ray.segment.rows import flat_of
 from akidb_ray.segment.search import Wanted
 from akidb_ray.segment.view import SegmentView, StoredRow
@@ -122,13 +124,11 @@ class View:
         for query in queries:
             check_query(query)
         vectors = [self._query_vector(query.vector) for query in queries]
-        masks: dict[Filter, list[RowMask]] = {}
-        for query in queries:
-            if query.filter not in masks:
-                masks[query.filter] = self._masks(query.filter, visible)
+        keys = [filter_key(query.filter) for query in queries]
+        masks = {key: self._masks(key[0], visible) for key in dict.fromkeys(keys)}
         asked = [
-            Asked(self._wanted(query, vector, query.offset), masks[query.filter])
-            for query, vector in zip(queries, vectors, strict=True)
+            Asked(self._wanted(query, vector, query.offset), masks[key])
+            for query, vector, key in zip(queries, vectors, keys, strict=True)
         ]
         found = search_many_vectors(self.segments, asked, threads)
         return [
@@ -261,7 +261,11 @@ class View:
             squares = float(np.vecdot(vector, vector))
         if not _SHORT < squares < _LONG:
             # It may be wrong, or so short or long that rounding counts.
-            check_vectors(np.atleast_2d(vector), self.dimension, self.metric)
+            if vector.ndim != 1:
+                raise InvalidArgument("vector", f"must be one vector, has shape {vector.shape}")
+            with np.errstate(over="ignore"):
+                vector = vector.astype(np.float32)
+            check_vectors(vector[None, :], self.dimension, self.metric)
             squares = float(np.vecdot(vector, vector, dtype=np.float64))
         if self.metric is Metric.COSINE:
             return np.divide(vector, math.sqrt(squares), dtype=np.float32)

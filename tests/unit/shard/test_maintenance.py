@@ -79,6 +79,21 @@ def test_idle_segment_is_frozen_when_it_is_worth_a_graph(fs: WatchedFileSystem) 
     assert status_of(replica).unindexed == 0
 
 
+def test_shard_that_nobody_writes_to_settles_in_one_segment(fs: WatchedFileSystem) -> None:
+    clock = Clock()
+    policy = ShardPolicy(seal_rows=15, index_min_rows=10, disk_reserve_bytes=0, lock_wait_s=0.0)
+    replica = opened(fs, policy, clock=clock)
+    upsert(replica, *IDS[:15])
+    upsert(replica, *IDS[15:])
+    work(replica)
+    assert [len(live.live) for live in replica.live.sealed] == [15, 15]
+    clock.now += policy.settle_s
+    work(replica)
+    assert [len(live.live) for live in replica.live.sealed] == [30]
+    assert replica.live.sealed[0].graph is not None
+    assert ids_of(replica) == IDS
+
+
 def test_small_segment_gets_no_graph(fs: WatchedFileSystem) -> None:
     replica = opened(fs, POLICY)
     upsert(replica, *IDS)

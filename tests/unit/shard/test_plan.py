@@ -11,6 +11,7 @@ from akidb_ray.shard.plan import (
     SegmentStats,
     Task,
     plan,
+    policy_at,
     should_freeze,
 )
 from akidb_ray.shard.policy import ShardPolicy
@@ -51,6 +52,15 @@ def test_four_of_a_size_are_merged_from_the_largest_graph() -> None:
 
 def test_three_of_a_size_are_left_alone() -> None:
     assert planned(*(segment(name, 50_000) for name in "abc")) == []
+
+
+@pytest.mark.parametrize(("idle_s", "merges"), [(0.0, 0), (29.9, 0), (30.0, 1), (1e9, 1)])
+def test_two_of_a_size_are_merged_when_nothing_is_written(idle_s: float, merges: int) -> None:
+    segments = [
+        segment(name, rows) for name, rows in (("a", 50_000), ("b", 60_000), ("c", 400_000))
+    ]
+    tasks = plan(segments, policy_at(POLICY, idle_s), graphs=True)
+    assert tasks == [Merge(("a", "b"), base="b")][:merges]
 
 
 def test_segments_without_graphs_are_merged_before_they_are_indexed() -> None:
