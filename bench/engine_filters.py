@@ -141,7 +141,7 @@ def _measured(indexes: Indexes, case: FilterCase, cold: Replica) -> Iterator[Fil
     timings = interleaved(engines, len(case.filters))
     basis_ms = timings[UNFILTERED].p50_ms
     matches = float(np.median([np.count_nonzero(mask) for mask in case.masks]))
-    way = _ways(indexes.shard, indexes.queries, case.filters, ef)
+    way = ways_taken(indexes.shard, indexes.queries, case.filters, ef)
     for engine, timing in timings.items():
         truth = indexes.truth.first(len(case.filters)) if engine == UNFILTERED else case.truth
         yield FilterFigures(
@@ -158,7 +158,7 @@ def _measured(indexes: Indexes, case: FilterCase, cold: Replica) -> Iterator[Fil
         )
 
 
-def _ways(replica: Replica, queries: Floats, filters: Sequence[Filter], ef: int) -> str:
+def ways_taken(replica: Replica, queries: Floats, filters: Sequence[Filter], ef: int) -> str:
     """How often each way was taken, and how often a graph was asked again."""
     ways: Counter[str] = Counter()
     for query, filter in zip(queries, filters, strict=False):

@@ -93,24 +93,29 @@ class Truth:
         return float(np.mean([len(rows) < wanted for rows, wanted in pairs]))
 
 
-def interleaved(engines: Sequence[Engine], queries: int, rounds: int = 1) -> dict[str, Timing]:
-    """Ask all engines each query before the next one, so that noise hits all alike.
+def interleaved(
+    engines: Sequence[Engine], queries: int, rounds: int = 1, at_once: int = 1
+) -> dict[str, Timing]:
+    """Ask all engines the same few queries before the next ones, so that noise hits all alike.
 
-    They take turns in being first. Each query is asked `rounds` times.
+    They take turns in being first. Each query is asked `rounds` times. With one query `at_once`
+    each engine finds its code and data pushed out of the caches by the others, as in a process that
+    does other work between searches; with many it has them at hand.
     """
     found: dict[str, list[Any]] = {engine.name: [] for engine in engines}
     took_ms: dict[str, list[float]] = {engine.name: [] for engine in engines}
     for engine in engines:
         for number in range(min(_WARM_UP, queries)):
             engine.ask(number)
-    for turn in range(rounds * queries):
-        number, first = turn % queries, turn % len(engines)
+    for turn, start in enumerate(range(0, rounds * queries, at_once)):
+        first = turn % len(engines)
         for engine in (*engines[first:], *engines[:first]):
-            started = time.perf_counter()
-            answer = engine.ask(number)
-            took_ms[engine.name].append((time.perf_counter() - started) * 1000)
-            if turn < queries:
-                found[engine.name].append(engine.rows(answer))
+            for place in range(start, min(start + at_once, rounds * queries)):
+                started = time.perf_counter()
+                answer = engine.ask(place % queries)
+                took_ms[engine.name].append((time.perf_counter() - started) * 1000)
+                if place < queries:
+                    found[engine.name].append(engine.rows(answer))
     return {name: Timing(found[name], took_ms[name]) for name in found}
 
 

@@ -22,13 +22,15 @@ from bench.engine_indexes import (
     Built,
     Indexes,
     load_hnswlib,
+    one_segment,
     open_shard,
 )
 from bench.engine_measuring import Engine, K, answered, interleaved, median_of_rounds, rate
 from bench.vectors import Floats
 
 _BUILDS, _OPENED_QUERIES = 2, 50
-_ROUNDS, _SECONDS = 3, 0.6
+_ROUNDS, _TURN = 3, 25
+_RATE_ROUNDS, _SECONDS = 7, 0.4
 _FIXED_EFS, _THREADS, _BATCH_THREADS = (64, 200), (1, 2, 4, 8), 4
 
 
@@ -152,18 +154,18 @@ def _open_faiss(path: Path, queries: Floats) -> Callable[[int], object]:
 
 
 def _open_shard(path: Path, queries: Floats) -> Callable[[int], object]:
-    from bench.engine_indexes import one_segment
-
     replica = open_shard(path, one_segment(1, 1))
     return lambda number: replica.view().search(VectorQuery(queries[number], K), ALL)
 
 
 def unfiltered(indexes: Indexes) -> list[SearchFigures]:
+    """Query by query, and with some queries at once, see `interleaved`."""
     efs, exact = indexes.equal_ef, indexes.of_numpy()
     figures = searched("equal recall", indexes, [*_engines(indexes, efs), exact], efs)
+    figures += searched("equal recall, in turns", indexes, _engines(indexes, efs), efs, _TURN)
     for ef in _FIXED_EFS:
         same = dict.fromkeys(efs, ef)
-        figures += searched(f"ef {ef}", indexes, _engines(indexes, same), same)
+        figures += searched(f"ef {ef}, in turns", indexes, _engines(indexes, same), same, _TURN)
     return figures
 
 
@@ -177,9 +179,9 @@ def _engines(indexes: Indexes, efs: dict[str, int]) -> list[Engine]:
 
 
 def searched(
-    case: str, indexes: Indexes, engines: list[Engine], efs: dict[str, int]
+    case: str, indexes: Indexes, engines: list[Engine], efs: dict[str, int], at_once: int = 1
 ) -> list[SearchFigures]:
-    timings = interleaved(engines, len(indexes.queries), _ROUNDS)
+    timings = interleaved(engines, len(indexes.queries), _ROUNDS, at_once)
     raw_ms = timings[HNSWLIB].p50_ms
     return [
         SearchFigures(
@@ -207,7 +209,7 @@ def threads(indexes: Indexes) -> list[ThreadFigures]:
                 name: lambda one=one, count=count: rate(one, queries, count, _SECONDS)
                 for name, one in engines.items()
             },
-            _ROUNDS,
+            _RATE_ROUNDS,
         )
         figures += [
             ThreadFigures(
@@ -241,7 +243,7 @@ def _batches(indexes: Indexes, recalls: dict[str, float]) -> list[ThreadFigures]
         return len(queries) / (time.perf_counter() - started)
 
     rates = median_of_rounds(
-        {name: lambda ask=ask: rate_of(ask) for name, ask in work.items()}, 3 * _ROUNDS
+        {name: lambda ask=ask: rate_of(ask) for name, ask in work.items()}, _RATE_ROUNDS
     )
     return [
         ThreadFigures(

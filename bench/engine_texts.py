@@ -103,7 +103,7 @@ def _measured(
     searches: dict[str, Callable[[int], Query]],
 ) -> list[TextFigures]:
     engines = [
-        Engine(name, lambda n, ask=ask: replica.view().search(ask(n), ALL), len)
+        Engine(name, lambda n, ask=ask: replica.view().search(ask(n), ALL), list)
         for name, ask in searches.items()
     ]
     mean_words = float(np.mean([len(text.split()) for text in words]))
@@ -115,7 +115,7 @@ def _measured(
             mean_words,
             timing.p50_ms,
             timing.p95_ms,
-            float(np.mean([count < K for count in timing.found])),
+            float(np.mean([len(hits) < K for hits in timing.found])),
         )
         for name, timing in interleaved(engines, len(words)).items()
     ]

@@ -20,7 +20,7 @@ from akidb_ray.shard.merging import improve
 from akidb_ray.shard.policy import ShardPolicy
 from akidb_ray.shard.replica import Replica
 from akidb_ray.shard.sealing import flush
-from bench.engine_filters import random_filter
+from bench.engine_filters import random_filter, ways_taken
 from bench.engine_indexes import (
     ALL,
     KEY,
@@ -71,6 +71,7 @@ class ChurnFigures:
     p50_ms: float
     p95_ms: float
     settled_s: float
+    way: str
 
 
 def concurrent_writes(indexes: Indexes, fresh: Floats, folder: Path) -> list[WriteFigures]:
@@ -230,6 +231,7 @@ def _beside_raw(
     )
     shard = indexes.of_shard(ef, replica=replica)
     segments = len(replica.view().segments)
+    way = ways_taken(replica, indexes.queries, [EVERYTHING] * len(indexes.queries), ef)
     return [
         ChurnFigures(
             when,
@@ -241,6 +243,7 @@ def _beside_raw(
             timing.p50_ms,
             timing.p95_ms,
             settled_s if name == SHARD else 0.0,
+            way if name == SHARD else "",
         )
         for name, timing in interleaved([raw, shard], len(indexes.queries)).items()
     ]

@@ -15,6 +15,8 @@ from akidb_ray.index.faiss_threads import use_threads
 # vectors are far from zero.
 _MATRIX_NUMBERS = 8192
 faiss.cvar.distance_compute_blas_threshold = _MATRIX_NUMBERS
+# So many numbers of rows that stand apart are copied at a time, to make a matrix: 64 MB.
+_COPIED_NUMBERS = 16 * 1024**2
 
 
 class FlatIndex:
@@ -52,26 +54,57 @@ class FlatIndex:
             return [np.empty(0, np.int64) for _ in queries]
         as_matrices = self._metric is not Metric.L2 and count * dimension >= _MATRIX_NUMBERS
         if rows is not None and as_matrices:
-            # Only rows that stand together make a matrix.
-            index = FlatIndex(self._metric, self._vectors[rows])
-            return [rows[found] for found in index.search_many(queries, limit, ef, threads)]
+            return self._search_copies(queries, limit, threads, rows)
         step = max(1, (_MATRIX_NUMBERS - 1) // dimension)
         if self._metric is Metric.L2 and count > step:
             parts = [queries[start : start + step] for start in range(0, count, step)]
             many = [self.search_many(part, limit, ef, threads, allowed) for part in parts]
             return list(itertools.chain.from_iterable(many))
+        _, found = self._compared(queries, self._vectors, limit, threads, rows)
+        return [rows[rows >= 0] for rows in found]
+
+    def _search_copies(
+        self, queries: Floats, limit: int, threads: int, rows: RowNumbers
+    ) -> list[RowNumbers]:
+        """Only rows that stand together make a matrix, so these are copied. Not under l2."""
+        products = np.empty((len(queries), 0), np.float32)
+        found = np.empty((len(queries), 0), np.int64)
+        step = max(1, _COPIED_NUMBERS // queries.shape[1])
+        for start in range(0, len(rows), step):
+            block = rows[start : start + step]
+            copied, most = self._vectors[block], min(limit, len(block))
+            of_block, places = self._compared(queries, copied, most, threads)
+            products = np.hstack([products, of_block])
+            found = np.hstack([found, block[places]])
+            best = np.argsort(-products, axis=1, kind="stable")[:, :limit]
+            products = np.take_along_axis(products, best, 1)
+            found = np.take_along_axis(found, best, 1)
+        return list(found)
+
+    def _compared(
+        self,
+        queries: Floats,
+        vectors: Floats,
+        limit: int,
+        threads: int,
+        rows: RowNumbers | None = None,
+    ) -> tuple[Floats, RowNumbers]:
+        """Distances or products, and row numbers, of the nearest `limit` of `rows` (None: of all):
+        both (q, limit).
+        """
+        count, dimension = queries.shape
         distances = np.empty((count, limit), np.float32)
         found = np.empty((count, limit), np.int64)
         chosen = None if rows is None else faiss.IDSelectorArray(len(rows), faiss.swig_ptr(rows))
         use_threads(threads)
-        pointers = [faiss.swig_ptr(array) for array in (queries, self._vectors)]
+        pointers = [faiss.swig_ptr(array) for array in (queries, vectors)]
         answers = [faiss.swig_ptr(array) for array in (distances, found)]
-        sizes = (dimension, count, self.rows, limit)
+        sizes = (dimension, count, len(vectors), limit)
         if self._compare is faiss.knn_L2sqr:
             self._compare(*pointers, *sizes, *answers, None, chosen)
         else:
             self._compare(*pointers, *sizes, *answers, chosen)
-        return [rows[rows >= 0] for rows in found]
+        return distances, found
 
 
 def compare_rows(metric: Metric, vectors: Floats, rows: RowNumbers, query: Floats) -> Floats:

@@ -51,6 +51,8 @@ def with_repeated(links: Links, firsts: NDArray[np.int64]) -> Links:
     `firsts`, int64 (n,), names the first row that is equal to each.
     """
     repeated = firsts != np.arange(len(firsts))
+    if not repeated.any():
+        return links
     rows = np.flatnonzero(~repeated)
     levels = np.full(len(firsts), REPEATED, np.uint8)
     levels[rows] = links.levels
@@ -65,6 +67,8 @@ def with_repeated(links: Links, firsts: NDArray[np.int64]) -> Links:
 def without_repeated(links: Links) -> Links:
     """The opposite."""
     repeated = links.levels == REPEATED
+    if not repeated.any():
+        return links
     numbers = np.cumsum(~repeated) - 1
     slots = links.slots[~_slots_of(links.offsets, repeated)]
     slots = np.where(slots == FREE, FREE, numbers[slots]).astype(np.int32)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 from akidb_ray.shard.policy import ShardPolicy
 
-
 # So many segments are merged at least.
 _FEWEST = 2
 

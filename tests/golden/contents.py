@@ -110,14 +110,14 @@ def answers_of(replica: Replica) -> dict[str, Any]:
     queries += [replace(query, filter=parse_filter(FILTERS[0])) for query in queries]
     found = [view.search(query, ALL) for query in queries]
     return {
-        "documents": [_as_json(document) for document in view.get(ids, ALL, with_vector=True)],
+        "documents": [as_json(document) for document in view.get(ids, ALL, with_vector=True)],
         "filters": [sorted(view.matching_ids(parse_filter(raw), ALL)) for raw in FILTERS],
         "hits": [[[hit.id, hit.version] for hit in hits] for hits in found],
         "scores": [[hit.score for hit in hits] for hits in found],
     }
 
 
-def _as_json(document: StoredDocument) -> dict[str, Any]:
+def as_json(document: StoredDocument) -> dict[str, Any]:
     assert document.vector is not None
     return {
         "id": document.id,

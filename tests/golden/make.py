@@ -1,7 +1,7 @@
 """Makes the golden files of format 1 anew: `python -m tests.golden.make`.
 
 Only while format 1 is not released: from then on every version must open the files that are there,
-and what they lack comes in a folder beside them.
+and what they lack comes in a folder beside them, as in `make_searched.py`.
 
 `closed` is a replica that was closed in order, `killed` a copy of the folder of an open one, with
 the beginning of a record at the end of its log. `expected.json` says what they held.
@@ -148,8 +148,9 @@ def _check_no_ties(answers: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name in SPECS:
+        shutil.rmtree(FOLDER / name, ignore_errors=True)
     with pytest.MonkeyPatch.context() as patch:
         # So that a group of several records is small, and graphs answer searches.
         patch.setattr("akidb_ray.shard.operations.MAX_CONTENT_BYTES", 4000)
