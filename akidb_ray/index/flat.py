@@ -72,8 +72,9 @@ class FlatIndex:
         step = max(1, _COPIED_NUMBERS // queries.shape[1])
         for start in range(0, len(rows), step):
             block = rows[start : start + step]
-            copied, most = self._vectors[block], min(limit, len(block))
-            of_block, places = self._compared(queries, copied, most, threads)
+            most = min(limit, len(block))
+            # Without a name, a copy is gone before the next is made.
+            of_block, places = self._compared(queries, self._vectors[block], most, threads)
             products = np.hstack([products, of_block])
             found = np.hstack([found, block[places]])
             best = np.argsort(-products, axis=1, kind="stable")[:, :limit]

@@ -52,6 +52,13 @@ def graph_ns(breadth: int, dimension: int, costs: Costs = MEASURED) -> float:
     return visits * (costs.visit_ns + dimension * costs.visit_ns_per_dimension)
 
 
+def segment_breadth(ef: int, share: float) -> int:
+    """How broad to search a segment that has this share of all rows, see docs/adr/0012: then many
+    segments together find what one would with a breadth of `ef`.
+    """
+    return math.ceil(ef * math.sqrt(share))
+
+
 def mask_breadth(ef: int, share: float) -> int:
     """How broad a masked search must be to find as much as an unmasked one of breadth `ef`.
 

@@ -27,8 +27,8 @@ from akidb_ray.segment.view import SegmentView
 _MOSTLY_ALLOWED = 0.5
 # So many rows nearest to the query are looked at, and at least so many of them must be allowed.
 _NEAR, _NEAR_ALLOWED = 32, 2
-# Of what was fetched, only the nearer part is sure to be complete.
-_SURE = 1.5
+# Of what was fetched, only the nearer part is nearly complete.
+_SURE = 0.6
 _WIDENING = 4
 _ATTEMPTS = 3
 # Distances that differ by less, in parts of what they are computed from, are equal or nearly so.
@@ -125,9 +125,9 @@ class _MaskedSearch:
         for attempt in range(_ATTEMPTS):
             self._widened = attempt
             rows = self._fetch(breadth, breadth, None)
-            rows = rows[allowed[rows]]
-            if len(rows) >= _SURE * self._limit:
-                return self._if_enough(rows[: self._limit + 1], Way.OVERFETCH)
+            places = np.flatnonzero(allowed[rows])
+            if len(places) >= self._limit and places[self._limit - 1] < _SURE * breadth:
+                return self._if_enough(rows[places[: self._limit + 1]], Way.OVERFETCH)
             breadth *= _WIDENING
         return None
 

@@ -19,7 +19,7 @@ from akidb_ray.domain.document import DocumentBatch, check_vectors
 from akidb_ray.domain.errors import AkiDBError, Corrupt, InvalidArgument
 from akidb_ray.domain.write import WriteOutcome
 from akidb_ray.index.graph_files import DESCRIPTION as GRAPH_DESCRIPTION
-from akidb_ray.index.graph_files import load_graph
+from akidb_ray.index.graph_files import base_graph, load_graph
 from akidb_ray.segment.growing import GrowingSegment
 from akidb_ray.segment.membership import duplicate_ids
 from akidb_ray.segment.rows import lengths_of, rows_of
@@ -96,6 +96,10 @@ def _copy(
     graph_checksum = _copy_described(
         replica.fs, graph_folder, source, files.graph, GRAPH_DESCRIPTION
     )
+    made_for = base_graph(replica.fs, graph_folder, graph_checksum).description.metric
+    if made_for is not replica.metric:
+        reason = f"is of the metric {made_for}, the collection of {replica.metric}"
+        raise InvalidArgument("segments.graph", reason)
     try:
         load_graph(replica.fs, graph_folder, graph_checksum, segment.vectors)
     except Corrupt as error:

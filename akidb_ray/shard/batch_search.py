@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from akidb_ray.segment.batch import search_segment_for_many
 from akidb_ray.segment.columns import RowMask
+from akidb_ray.segment.cost import segment_breadth
 from akidb_ray.segment.search import Found, Wanted
 from akidb_ray.segment.view import SegmentView
 from akidb_ray.shard.vector_search import Candidate, count_of, nearest_of
@@ -26,6 +27,7 @@ def search_many_vectors(
     for number, one in enumerate(asked):
         key = (id(one.masks), one.wanted.limit, one.wanted.ef, one.wanted.exact)
         alike.setdefault(key, []).append(number)
+    rows = sum(view.rows for view in segments)
     found: list[list[tuple[SegmentView, Found]]] = [[] for _ in asked]
     for numbers in alike.values():
         wanted = [asked[number].wanted for number in numbers]
@@ -33,7 +35,9 @@ def search_many_vectors(
         for view, mask in zip(segments, masks, strict=True):
             count = count_of(view, mask)
             allowed = None if count == view.rows else mask
-            results = search_segment_for_many(view, allowed, count, wanted, threads)
+            ef = segment_breadth(wanted[0].ef, view.rows / rows)
+            own = [each._replace(ef=ef) for each in wanted]
+            results = search_segment_for_many(view, allowed, count, own, threads)
             for number, result in zip(numbers, results, strict=True):
                 found[number].append((view, result))
     return [

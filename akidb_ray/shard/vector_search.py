@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from akidb_ray.segment.columns import RowMask
+from akidb_ray.segment.cost import segment_breadth
 from akidb_ray.segment.search import Found, Wanted, search_segment
 from akidb_ray.segment.view import SegmentView
 from akidb_ray.shard.explaining import Trace
@@ -31,9 +32,11 @@ def search_vectors(
     id.
     """
     found = []
+    rows = sum(view.rows for view in segments)
     for view, mask in zip(segments, masks, strict=True):
         count = count_of(view, mask)
-        result = search_segment(view, None if count == view.rows else mask, count, wanted)
+        own = wanted._replace(ef=segment_breadth(wanted.ef, view.rows / rows))
+        result = search_segment(view, None if count == view.rows else mask, count, own)
         trace.segment(view.rows, count, result.way, result.candidates, result.widened)
         found.append((view, result))
     return nearest_of(found, wanted.limit)
