@@ -2,7 +2,8 @@
 
     python examples/embedded_shard.py [FOLDER]
 
-Writes three documents, seals them, and finds the nearest one; run it again, and they are there.
+Writes three documents, finds the nearest one, and the best one by vector and text together, and
+seals them; run it again, and they are there.
 """
 
 import sys
@@ -16,7 +17,7 @@ from akidb_ray.domain.filter import RowFilter
 from akidb_ray.domain.filter_parsing import parse_filter
 from akidb_ray.domain.ids import CollectionId, TenantId
 from akidb_ray.domain.placement import ShardKey
-from akidb_ray.domain.query import VectorQuery
+from akidb_ray.domain.query import HybridQuery, VectorQuery
 from akidb_ray.domain.write import ShardUpsert
 from akidb_ray.shard.maintenance import maintain
 from akidb_ray.shard.policy import ShardPolicy
@@ -31,7 +32,7 @@ print(f"documents found: {replica.view().documents}")
 batch = DocumentBatch(
     ids=["red", "green", "blue"],
     vectors=np.eye(3, 16, dtype=np.float32),
-    texts=[None, None, None],
+    texts=["roses and fire", "grass and leaves", "the sea and the sky"],
     payloads=[b'{"warm": true}', b'{"warm": false}', b'{"warm": false}'],
 )
 shard = ShardKey(TenantId.new(), CollectionId.new(), 0)
@@ -41,6 +42,8 @@ cold = parse_filter({"must": [{"key": "warm", "match": {"value": False}}]})
 query = VectorQuery(np.array([0.9, 0.8] + [0.0] * 14, np.float32), limit=1, filter=cold)
 for hit in replica.view().search(query, RowFilter()):
     print(f"nearest cold colour: {hit.id} ({hit.score:.2f})")
+for hit in replica.view().search(HybridQuery(query.vector, "green grass", limit=1), RowFilter()):
+    print(f"best by vector and text: {hit.id}")
 
 while maintain(replica):
     pass

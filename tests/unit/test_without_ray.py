@@ -27,4 +27,5 @@ def test_shard_is_embedded_twice_by_a_program_without_ray(tmp_path: Path) -> Non
         assert done.stdout.splitlines() == [
             f"documents found: {documents}",
             "nearest cold colour: green (0.66)",
+            "best by vector and text: green",
         ]
