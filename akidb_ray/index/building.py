@@ -76,11 +76,12 @@ class GraphJob:
 
 @dataclass(frozen=True, slots=True)
 class BuiltGraph:
-    """What a builder knows of the file that it made. `scale` is explained at `HnswBuild`, `entry`
-    at `Links`.
+    """What a builder knows of the file that it made. `scale` is explained at `HnswBuild`, `even`
+    at `GraphDescription`, `entry` at `Links`.
     """
 
     scale: float
+    even: bool
     entry: int = 0
 
 
@@ -133,8 +134,8 @@ class ThreadGraphBuilder:
         _stop_if(stopped)
         if job.engine is HnswEngine.HNSWLIB:
             build.save(target)
-            return BuiltGraph(build.scale)
-        return BuiltGraph(build.scale, _save_links(build, scan, target))
+            return BuiltGraph(build.scale, scan.even)
+        return BuiltGraph(build.scale, scan.even, _save_links(build, scan, target))
 
 
 def _stop_if(stopped: Callable[[], bool]) -> None:

@@ -21,7 +21,8 @@ class GraphDescription(msgspec.Struct, frozen=True):
     """A graph over `rows` vectors of `dimension`; `files` are the facts of its files by name.
 
     `scale` is what the vectors were divided by before they were indexed, see `HnswBuild`, and
-    `entry` the row to start from in a file of links.
+    `entry` the row to start from in a file of links. `even` says that all vectors are about equally
+    long.
     """
 
     format: int
@@ -34,6 +35,7 @@ class GraphDescription(msgspec.Struct, frozen=True):
     scale: float
     files: dict[str, FileFacts]
     entry: int = 0
+    even: bool = False
 
 
 class _Kind(msgspec.Struct):

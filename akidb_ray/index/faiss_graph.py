@@ -27,8 +27,9 @@ class FaissGraph:
 
     takes_mask = True
 
-    def __init__(self, metric: Metric, vectors: Floats, links: Links) -> None:
+    def __init__(self, metric: Metric, vectors: Floats, links: Links, even: bool = False) -> None:
         self.metric = metric
+        self.reaches_all = even or metric is not Metric.DOT
         self.rows, self.dimension = len(vectors), int(vectors.shape[1])
         # Views hold addresses alone, so what they look at is kept here.
         self._vectors, self._links = vectors, links

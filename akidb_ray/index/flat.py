@@ -22,7 +22,7 @@ _COPIED_NUMBERS = 16 * 1024**2
 class FlatIndex:
     """All rows of `vectors`, float32 (n, d)."""
 
-    takes_mask = True
+    takes_mask = reaches_all = True
     memory_bytes = 0
 
     def __init__(self, metric: Metric, vectors: Floats) -> None:

@@ -67,6 +67,7 @@ def write_graph(
         scale=built[0].scale,
         files={name: facts_of(fs.map(folder / name))},
         entry=built[0].entry,
+        even=built[0].even,
     )
     raw = encode_description(description)
     fs.write(folder / DESCRIPTION, [raw])
@@ -93,8 +94,10 @@ def load_graph(fs: FileSystem, folder: PurePath, checksum: int, vectors: Floats)
             links = decode_links(content, rows, description.m, description.entry)
         except ValueError as error:
             raise Corrupt(str(path), str(error)) from error
-        return FaissGraph(description.metric, vectors, links)
-    graph = HnswlibGraph.load(description.metric, description.dimension, fs.library_path(path))
+        return FaissGraph(description.metric, vectors, links, description.even)
+    graph = HnswlibGraph.load(
+        description.metric, description.dimension, fs.library_path(path), description.even
+    )
     if graph.rows != rows:
         raise Corrupt(str(path), f"holds {graph.rows} rows instead of {rows}")
     return graph

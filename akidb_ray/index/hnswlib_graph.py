@@ -41,26 +41,27 @@ class HnswlibGraph:
 
     takes_mask = False
 
-    def __init__(self, metric: Metric, index: hnswlib.Index) -> None:
+    def __init__(self, metric: Metric, index: hnswlib.Index, even: bool = False) -> None:
         self._index = index
         # hnswlib searches with the larger of its `ef` and the number of results asked for. With an
         # `ef` of 1 the latter alone decides, so each query chooses its own and no state is shared.
         index.set_ef(1)
         index.set_num_threads(1)
         self.metric = metric
+        self.reaches_all = even or metric is not Metric.DOT
         self.dimension = int(index.dim)
         self.rows = int(index.get_current_count())
         beside = self.rows * _BESIDE_BYTES_PER_ROW + _BESIDE_BYTES
         self.memory_bytes = int(index.index_file_size()) + beside
 
     @classmethod
-    def load(cls, metric: Metric, dimension: int, path: str) -> "HnswlibGraph":
+    def load(cls, metric: Metric, dimension: int, path: str, even: bool = False) -> "HnswlibGraph":
         """Raises Corrupt, Exhausted (memory). Holds the GIL.
 
         hnswlib believes what it reads: a damaged file may end the process. Compare its checksum
         first.
         """
-        return cls(metric, _load(metric, dimension, path, 0))
+        return cls(metric, _load(metric, dimension, path, 0), even)
 
     def search(
         self, query: Floats, limit: int, ef: int, allowed: NDArray[np.bool_] | None = None

@@ -13,11 +13,16 @@ class VectorIndex(Protocol):
     release the GIL.
 
     `takes_mask` says that `allowed` steers the search; else what is not allowed is dropped from
-    its result. `memory_bytes` is what it holds beside mapped files.
+    its result. `reaches_all` is not so for graphs of inner products: a row that is shorter than its
+    neighbours is nearest to nothing, so no link leads to it, and a filter may want just such rows.
+    `memory_bytes` is what it holds beside mapped files.
     """
 
     @property
     def takes_mask(self) -> bool: ...
+
+    @property
+    def reaches_all(self) -> bool: ...
 
     @property
     def rows(self) -> int: ...

@@ -11,6 +11,8 @@ from akidb_ray.index.distance import Floats
 # A block's bits are widened to 8 bytes each; this many stay below 32 MB.
 _BLOCK_VALUES = 4_000_000
 _SEED = 100
+# Vectors whose lengths are within this factor are compared by inner products much as by cosine.
+_EVEN = 1.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,6 +29,12 @@ class VectorScan:
         """Bool (n,): which rows are equal to an earlier one."""
         repeated: NDArray[np.bool_] = self.firsts != np.arange(len(self.firsts))
         return repeated
+
+    @property
+    def even(self) -> bool:
+        """Whether all are about equally long."""
+        longest = float(self.lengths.max(initial=0.0))
+        return longest <= _EVEN * float(self.lengths.min(initial=longest))
 
 
 def scan_vectors(vectors: Floats, between: Callable[[], None] = lambda: None) -> VectorScan:

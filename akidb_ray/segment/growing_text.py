@@ -14,6 +14,8 @@ from akidb_ray.segment.merged_postings import PostingsSource, merge_postings, po
 from akidb_ray.segment.postings import TextBlock
 from akidb_ray.segment.terms import Analyzer
 
+# A sealed segment without postings may have a million texts, which must not be in memory at once.
+_ROWS_AT_A_TIME = 50_000
 Blocks = tuple[TextBlock, ...]
 # The texts of the rows from one up to another.
 TextsBetween = Callable[[int, int], Sequence[str | None]]
@@ -42,9 +44,9 @@ class GrowingText:
             return blocks
         with self._lock:
             blocks = self.known(analyzer)
-            start = _end(blocks)
-            if start < rows:
-                added = TextBlock(start, postings_of(texts(start, rows), analyzer))
+            while (start := _end(blocks)) < rows:
+                end = min(rows, start + _ROWS_AT_A_TIME)
+                added = TextBlock(start, postings_of(texts(start, end), analyzer))
                 self._blocks = blocks = _with(blocks, added)
         return blocks
 

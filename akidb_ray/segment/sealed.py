@@ -291,8 +291,9 @@ class SealedSegment:
 
     @property
     def memory_bytes(self) -> int:
-        """What is held beside the mapped files: postings that were made."""
-        return self._text.size_bytes
+        """What is held beside the mapped files: postings that were made, the order of the ids."""
+        order = self._id_order
+        return self._text.size_bytes + (0 if order is None else order.nbytes)
 
     def _flat(self, row: int) -> Flat:
         return flat_of(self._packed_payloads.raw((row,))[0])

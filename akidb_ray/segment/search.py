@@ -23,6 +23,8 @@ from akidb_ray.segment.columns import RowMask
 from akidb_ray.segment.cost import Way, exact_ns, graph_ns, mask_breadth, overfetch_breadth
 from akidb_ray.segment.view import SegmentView
 
+# Where a graph does not reach all rows, it is only used when all but some deleted ones are allowed.
+_NEARLY_ALL = 0.9
 # From this share of allowed rows on, fetching some more costs less than looking first.
 _MOSTLY_ALLOWED = 0.5
 # So many rows nearest to the query are looked at, and at least so many of them must be allowed.
@@ -110,13 +112,16 @@ class _MaskedSearch:
 
     def run(self) -> Found | None:
         allowed = self._allowed
+        if self._share < _NEARLY_ALL and not self._graph.reaches_all:
+            return None
         if self._share < _MOSTLY_ALLOWED and self._graph.takes_mask:
             if not self._is_cheap(mask_breadth(self._ef, self._share)):
                 return None
             near = self._fetch(_NEAR, _NEAR, None)
             found = int(np.count_nonzero(allowed[near]))
             if found >= _NEAR_ALLOWED:
-                breadth = mask_breadth(self._ef, found / _NEAR)
+                # Where more are allowed nearby than elsewhere, that ends soon behind these few.
+                breadth = mask_breadth(self._ef, min(found / _NEAR, self._share))
                 return self._if_enough(self._fetch(self._limit + 1, breadth, allowed), Way.MASK)
         return self._overfetch(allowed)
 

@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from akidb_ray.domain.collection import HnswEngine
 from akidb_ray.domain.errors import AkiDBError, Corrupt, Exhausted, StorageFull
 from akidb_ray.index.building import BuildStopped, GraphJob
 from akidb_ray.index.graph_files import base_graph, load_graph, write_graph
@@ -96,7 +97,10 @@ def _graph_bytes(replica: Replica, rows: int) -> int:
     """About what a graph of so many rows takes in memory."""
     if not replica.has_graphs or rows < replica.policy.index_min_rows:
         return 0
-    return rows * (4 * replica.dimension + 9 * replica.spec.hnsw_m + 105) + 3 * 1024**2
+    spec = replica.spec
+    # While the links are read from hnswlib's own file, its index is still there.
+    links_bytes = (9 if spec.hnsw_engine is HnswEngine.HNSWLIB else 18) * spec.hnsw_m
+    return rows * (4 * spec.dimension + links_bytes + 105) + 3 * 1024**2
 
 
 def _sealed(live: LiveSegment) -> SealedSegment:

@@ -125,16 +125,17 @@ class View:
             check_query(query)
         vectors = [self._query_vector(query.vector) for query in queries]
         keys = [filter_key(query.filter) for query in queries]
-        masks = {key: self._masks(key[0], visible) for key in dict.fromkeys(keys)}
-        asked = [
-            Asked(self._wanted(query, vector, query.offset), masks[key])
-            for query, vector, key in zip(queries, vectors, keys, strict=True)
-        ]
-        found = search_many_vectors(self.segments, asked, threads)
-        return [
-            self.hits(self._shown(ranked, query), query)
-            for query, ranked in zip(queries, found, strict=True)
-        ]
+        with SEARCHES:
+            masks = {key: self._masks(key[0], visible) for key in dict.fromkeys(keys)}
+            asked = [
+                Asked(self._wanted(query, vector, query.offset), masks[key])
+                for query, vector, key in zip(queries, vectors, keys, strict=True)
+            ]
+            found = search_many_vectors(self.segments, asked, threads)
+            return [
+                self.hits(self._shown(ranked, query), query)
+                for query, ranked in zip(queries, found, strict=True)
+            ]
 
     def ranked(self, query: VectorQuery | TextQuery, visible: RowFilter) -> list[Candidate]:
         """The best `query.limit` documents, best first, ties by id; its offset and threshold are
@@ -258,7 +259,8 @@ class View:
     def _query_vector(self, vector: Vectors) -> Vectors:
         squares = 0.0
         if vector.shape == (self.dimension,) and vector.dtype == np.float32:
-            squares = float(np.vecdot(vector, vector))
+            with np.errstate(over="ignore", invalid="ignore"):
+                squares = float(np.vecdot(vector, vector))
         if not _SHORT < squares < _LONG:
             # It may be wrong, or so short or long that rounding counts.
             if vector.ndim != 1:

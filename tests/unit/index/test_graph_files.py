@@ -83,6 +83,7 @@ def test_description_says_how_the_graph_was_built(fs: FileSystem, job: GraphJob)
         "m": 16,
         "ef_construction": 100,
         "files": {name: {"size_bytes": len(content), "crc32c": crc32c(content)}},
+        "even": False,
     }
 
 

@@ -1,5 +1,6 @@
 """Ways through a segment: that enough is found, and the right rows."""
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -31,6 +32,7 @@ class CountingGraph:
     def __init__(self, inner: VectorIndex, reach: float = 1.0) -> None:
         self._inner, self._reach = inner, reach
         self.takes_mask, self.rows, self.memory_bytes = inner.takes_mask, inner.rows, 0
+        self.reaches_all = inner.reaches_all
         self.breadths: list[int] = []
         self.masked = 0
 
@@ -59,11 +61,14 @@ def graph(
     segment: GrowingSegment,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> VectorIndex:
-    folder: Path = tmp_path_factory.mktemp("graph")
-    vectors = segment.vectors[:ROWS]
+    folder = tmp_path_factory.mktemp("graph")
+    return _built(folder, Metric.L2, segment.vectors[:ROWS], request.param)
+
+
+def _built(folder: Path, metric: Metric, vectors: Floats, engine: HnswEngine) -> VectorIndex:
     path = folder / "vectors.f32"
     path.write_bytes(vectors.tobytes())
-    job = GraphJob(Metric.L2, 16, ROWS, str(path), 16, 100, threads=4, engine=request.param)
+    job = GraphJob(metric, 16, len(vectors), str(path), 16, 100, threads=4, engine=engine)
     fs, name = OsFileSystem(folder), PurePosixPath("graph")
     checksum = write_graph(fs, name, job, ThreadGraphBuilder(), lambda: False)
     return load_graph(fs, name, checksum, vectors)
@@ -161,6 +166,24 @@ def test_filter_that_goes_against_the_query_misleads_no_graph(
     allowed[_exactly(view, allowed, near)] = False
     found = _search(view, allowed, WANTED)
     assert len(set(found.rows) & set(_exactly(view, allowed, 10))) >= 9
+
+
+@pytest.mark.usefixtures("graphs_are_cheap")
+@pytest.mark.parametrize("growth", [1.0, 3.0])
+def test_graph_that_does_not_reach_short_rows_is_not_asked_for_filtered_ones(
+    tmp_path: Path, growth: float
+) -> None:
+    vectors = np.random.default_rng(1).normal(size=(2_000, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors *= np.linspace(1, growth, 2_000, dtype=np.float32)[:, None]
+    rows = rows_with([None] * 2_000, metric=Metric.DOT)
+    segment = GrowingSegment(16)
+    segment.append(replace(rows, vectors=vectors), version=1)
+    graph = _built(tmp_path, Metric.DOT, vectors, HnswEngine.FAISS)
+    view, allowed = view_of(segment, np.ones(2_000, np.bool_), graph), _allowed(0.3)[:2_000]
+    found = _search(view, allowed, Wanted(QUERY, Metric.DOT, limit=10, ef=64))
+    assert graph.reaches_all == (growth == 1.0)
+    assert (found.way is Way.EXACT) == (growth > 1.0)
 
 
 def test_exact_search_does_not_ask_the_graph(segment: GrowingSegment, graph: VectorIndex) -> None:

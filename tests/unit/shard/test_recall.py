@@ -29,7 +29,7 @@ SETUPS = [
     for engine in HnswEngine
     for metric in (Metric.COSINE, Metric.L2)
     for churned in (False, True)
-]
+] + [(HnswEngine.FAISS, Metric.DOT, False)]
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
