@@ -27,13 +27,13 @@ class Costs:
     """
 
     scan_ns: float = 8.0
-    scan_ns_per_dimension: float = 0.09
+    scan_ns_per_dimension: float = 0.2
     pick_ns: float = 40.0
-    pick_ns_per_dimension: float = 0.25
+    pick_ns_per_dimension: float = 0.3
     visit_ns: float = 90.0
-    visit_ns_per_dimension: float = 0.75
+    visit_ns_per_dimension: float = 0.5
     visits: float = 350.0
-    visits_per_ef: float = 12.0
+    visits_per_ef: float = 16.0
 
 
 MEASURED = Costs()
