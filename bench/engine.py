@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from bench import engine_films, engine_filters, engine_plain, engine_texts, engine_writes
 from bench.engine_costs import costs
@@ -95,20 +96,35 @@ def run(options: argparse.Namespace, folder: Path) -> None:
     parts = parts_of(options, folder)
     chosen = [*(options.part or ()), *(["costs"] if options.costs else [])]
     for name in chosen or [name for name in parts if name != "costs"]:
-        started = time.perf_counter()
+        started, cores = time.perf_counter(), psutil.cpu_times()
         table = parts[name].measure()
+        stolen = stolen_share(cores, psutil.cpu_times())
         show(f"{name}: {parts[name].over}, {options.queries} queries, top {K}", table)
-        print(f"\n{time.perf_counter() - started:.0f} s", flush=True)
-        keep(name, parts[name].over, options, table)
+        took_s = time.perf_counter() - started
+        print(f"\n{took_s:.0f} s, {stolen:.0%} of the busy time was stolen", flush=True)
+        keep(name, parts[name].over, options, stolen, table)
 
 
-def keep(name: str, over: str, options: argparse.Namespace, table: list[Any]) -> None:
+def stolen_share(before: Any, after: Any) -> float:
+    """Of the time that cores were wanted, what the hypervisor gave to other machines. With much of
+    it, rates of many threads mean little.
+    """
+    spent = {name: getattr(after, name) - getattr(before, name) for name in after._fields}
+    stolen = spent.get("steal", 0.0)
+    busy = stolen + spent["user"] + spent["system"] + spent.get("nice", 0.0)
+    return stolen / busy if busy else 0.0
+
+
+def keep(
+    name: str, over: str, options: argparse.Namespace, stolen: float, table: list[Any]
+) -> None:
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results[name] = {
         "over": over,
         "queries": options.queries,
         "threads": options.threads,
         "load": os.getloadavg(),
+        "stolen_share": stolen,
         "python": platform.python_version(),
         "versions": {package: importlib.metadata.version(package) for package in _PACKAGES},
         "figures": [asdict(row) for row in table],

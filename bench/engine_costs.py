@@ -4,6 +4,7 @@ Every figure comes from the classes that searches use. Each kind of cost is fitt
 to the medians over several dimensions and sizes.
 """
 
+import functools
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -50,9 +51,9 @@ def costs(base: Floats, queries: Floats, folder: Path, threads: int) -> list[Cos
     for dimension in _DIMENSIONS:
         vectors, asked = _turned(base, dimension), _turned(queries[:_QUERIES], dimension)
         for rows in sorted({min(size, len(base)) for size in _SIZES}):
-            index = FlatIndex(Metric.COSINE, vectors[:rows])
-            scans.append(([1.0, rows, rows * dimension], _median_ns(index, asked)))
-            picks += _picks(index, asked, dimension)
+            indexes = _parts(vectors, rows)
+            scans.append(([1.0, rows, rows * dimension], _median_ns(indexes, asked)))
+            picks += _picks(indexes, asked, dimension)
         for ndis, ef, took_ns in _visits(vectors, asked, folder, threads):
             visits.append(([1.0, ef], ndis))
             times.append(([1.0, ndis, ndis * dimension], took_ns))
@@ -72,26 +73,37 @@ def _turned(vectors: Floats, dimension: int) -> Floats:
     return turned / np.linalg.norm(turned, axis=1, keepdims=True)
 
 
-def _median_ns(index: FlatIndex, asked: Floats, allowed: np.ndarray | None = None) -> float:
-    return _median(lambda query: index.search(query, K + 1, allowed=allowed), asked)
+def _parts(vectors: Floats, rows: int) -> list[FlatIndex]:
+    """So many rows for each query, each time others: what was compared last is in the caches, and
+    in use it is seldom asked for again at once.
+    """
+    starts = (np.arange(_QUERIES) * rows) % (len(vectors) - rows + 1)
+    return [FlatIndex(Metric.COSINE, vectors[start : start + rows]) for start in starts]
 
 
-def _median(search: Callable[[Floats], object], asked: Floats) -> float:
+def _median_ns(
+    indexes: Sequence[FlatIndex], asked: Floats, allowed: np.ndarray | None = None
+) -> float:
+    searches = [lambda query, one=one: one.search(query, K + 1, allowed=allowed) for one in indexes]
+    return _median(searches, asked)
+
+
+def _median(searches: Sequence[Callable[[Floats], object]], asked: Floats) -> float:
     took_ns = []
-    for query in asked:
+    for search, query in zip(searches, asked, strict=True):
         started = time.perf_counter_ns()
         search(query)
         took_ns.append(time.perf_counter_ns() - started)
     return float(statistics.median(took_ns))
 
 
-def _picks(index: FlatIndex, asked: Floats, dimension: int) -> list[Sample]:
-    random, rows = np.random.default_rng(SEED), index.rows
+def _picks(indexes: Sequence[FlatIndex], asked: Floats, dimension: int) -> list[Sample]:
+    random, rows = np.random.default_rng(SEED), indexes[0].rows
     samples: list[Sample] = []
     for share in _PICKED_SHARES:
         allowed = random.random(rows) < share
         count = int(np.count_nonzero(allowed))
-        took_ns = _median_ns(index, asked, allowed)
+        took_ns = _median_ns(indexes, asked, allowed)
         samples.append(([1.0, count, count * dimension, rows], took_ns))
     return samples
 
@@ -107,7 +119,8 @@ def _visits(
     found = []
     for ef in _EFS:
         faiss.cvar.hnsw_stats.reset()
-        took_ns = _median(lambda query, ef=ef: graph.search(query, K + 1, ef), asked)
+        search = functools.partial(graph.search, limit=K + 1, ef=ef)
+        took_ns = _median([search] * len(asked), asked)
         found.append((faiss.cvar.hnsw_stats.ndis / len(asked), ef, took_ns))
     path.unlink()
     return found
@@ -126,10 +139,17 @@ def _graph(vectors: Floats, path: Path, threads: int) -> VectorIndex:
 
 
 def _fitted(samples: Sequence[Sample], names: Sequence[str]) -> list[CostFigures]:
-    """Each sample counts alike, however long it took."""
+    """Each sample counts alike, however long it took. What would cost less than nothing is taken
+    to cost nothing.
+    """
     factors = np.array([sample[0] for sample in samples])
     took = np.array([sample[1] for sample in samples])
-    constants, *_ = np.linalg.lstsq(factors / took[:, None], np.ones(len(took)), rcond=None)
+    constants, used = np.full(len(names), -1.0), np.ones(len(names), np.bool_)
+    while constants.min() < 0:
+        constants = np.zeros(len(names))
+        shares = factors[:, used] / took[:, None]
+        constants[used] = np.linalg.lstsq(shares, np.ones(len(took)), rcond=None)[0]
+        used &= constants > 0
     error = float(np.median(np.abs(factors @ constants / took - 1)))
     written = asdict(MEASURED)
     return [
