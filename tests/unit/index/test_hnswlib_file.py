@@ -141,7 +141,7 @@ def test_graph_of_one_row_has_no_links(tmp_path: Path) -> None:
 
 def test_breadth_of_construction_is_no_less_than_hnswlib_itself_would_take(tmp_path: Path) -> None:
     path, again = str(tmp_path / "made"), str(tmp_path / "again")
-    built(Metric.L2, VECTORS[:50], m=16, ef_construction=8).save(path)
+    built(Metric.L2, VECTORS[:50], m=16, ef_construction=8, threads=1).save(path)
     write_file(again, read_links(path), DIMENSION, 8, lambda rows: VECTORS[rows])
     assert Path(again).read_bytes()[:96] == Path(path).read_bytes()[:96]
 
