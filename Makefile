@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 LOCK := configs/requirements.lock.txt
 STAMP := $(VENV)/.installed
 SOAK_SECONDS ?= 1800
+TEST_WORKERS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 # The stamp names the folder it was made in: a repository that was moved gets a new environment.
@@ -27,7 +28,7 @@ serve: $(STAMP) ## run the database in the foreground
 
 test: $(STAMP) ## all tests, with coverage
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m pytest --cov=akidb_ray --cov-report=term --cov-fail-under=85
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --cov=akidb_ray --cov-report=term --cov-fail-under=85
 
 soak: $(STAMP) ## kill a process that writes, again and again, for SOAK_SECONDS (half an hour)
 	@SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest tests/crash/test_kill.py -q -s

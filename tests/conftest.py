@@ -1,11 +1,25 @@
 """One server, and with it one Ray, for the whole session; tests that kill one start their own."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.serving import ServerProcess
+
+
+class Scheduling(LoadScopeScheduling):
+    """What one of several workers gets: all tests that need Ray, or those of one file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", maxsplit=1)[0]
+        return "ray" if file.startswith(("tests/cluster/", "tests/e2e/")) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
