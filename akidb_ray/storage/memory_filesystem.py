@@ -175,8 +175,9 @@ class MemoryFileSystem:
             # The root of the disk has no name to remove.
             if top.name:
                 self.disk.remove_directory(top)
-            self.disk.sync_directory(top.parent)
             self._copies.forget(top)
+        if self.disk.find(top.parent) is not None:
+            self.disk.sync_directory(top.parent)
 
     def sync_directory(self, path: PurePath) -> None:
         self.disk.sync_directory(self.root / path)

@@ -229,6 +229,8 @@ class OsFileSystem:
         with translated(target):
             if target.exists():
                 shutil.rmtree(target)
+            # Also when it is gone: whoever removed it may have been killed before it was durable.
+            if target.parent.exists():
                 _sync_directory(target.parent)
 
     def sync_directory(self, path: PurePath) -> None:

@@ -128,6 +128,14 @@ def test_tree_is_gone_for_good(fs: MemoryFileSystem) -> None:
     assert _after(fs, Keep.SYNCED).list(HERE) == []
 
 
+def test_tree_that_is_gone_already_is_gone_for_good(fs: MemoryFileSystem) -> None:
+    fs.create_directory(DEEP)
+    # As by a process that was killed before it synced what it had removed.
+    fs.disk.remove_directory(fs.root / DEEP)
+    fs.remove_tree(DEEP)
+    assert _after(fs, Keep.SYNCED).list(DEEP.parent) == []
+
+
 def test_cut_is_there_for_good(fs: MemoryFileSystem) -> None:
     fs.replace(A, b"content")
     fs.truncate(A, 3)
