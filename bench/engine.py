@@ -33,8 +33,6 @@ from bench.vectors import add_data_option, film_corpus, fresh_films
 # numpy reads it when it is imported. Its threads would go on spinning for a while after each
 # product, on the cores of what is measured next.
 _ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
-# As the shard hosts have it.
-_SWITCH_INTERVAL_S = 0.0005
 _PACKAGES = ("faiss-cpu", "hnswlib", "numpy", "pyarrow")
 RESULTS = Path(__file__).parent / "results" / "engine.json"
 
@@ -85,7 +83,6 @@ def main() -> None:
     if not _ONE_BLAS_THREAD.items() <= os.environ.items():
         again = [sys.executable, "-m", "bench.engine", *sys.argv[1:]]
         os.execve(sys.executable, again, {**os.environ, **_ONE_BLAS_THREAD})
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     with tempfile.TemporaryDirectory() as folder:
         if options.cache is not None:
             options.cache.mkdir(parents=True, exist_ok=True)

@@ -31,9 +31,11 @@ from bench.engine_measuring import Engine, K, Mask, Truth, answered, timed
 from bench.vectors import Floats
 
 M, EF_CONSTRUCTION = 32, 200
+# Steps of a twentieth where engines differ by no more.
 LADDER = (
-    10, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 200, 240, 280, 320, 400,
-    500, 640, 800, 1000, 1400, 2000,
+    10, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 120, 128, 136, 144, 152,
+    160, 168, 176, 184, 192, 200, 210, 220, 230, 240, 252, 264, 276, 288, 304, 320, 336, 352, 370,
+    400, 440, 500, 560, 640, 720, 800, 900, 1000, 1200, 1400, 1700, 2000,
 )  # fmt: skip
 ENOUGH_RECALL = 0.99
 HNSWLIB, FAISS, NUMPY = "raw hnswlib", "raw faiss", "numpy, exact"

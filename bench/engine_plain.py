@@ -205,7 +205,17 @@ def searched(
 
 
 def threads(indexes: Indexes) -> list[ThreadFigures]:
-    efs, queries = indexes.equal_ef, len(indexes.queries)
+    """At equal recall, and at one ef for all."""
+    efs = indexes.equal_ef
+    same = dict.fromkeys(efs, _FIXED_EFS[-1])
+    figures = one_by_one("equal recall", indexes, efs)
+    figures += _batches("equal recall, one batch", indexes, efs)
+    return figures + one_by_one(f"ef {_FIXED_EFS[-1]}", indexes, same)
+
+
+def one_by_one(case: str, indexes: Indexes, efs: dict[str, int]) -> list[ThreadFigures]:
+    """Threads that each ask again as soon as they are answered."""
+    queries = len(indexes.queries)
     engines = {engine.name: engine for engine in _engines(indexes, efs)}
     recalls = {name: indexes.truth.recall(answered(one, queries)) for name, one in engines.items()}
     efs = {**efs, RANKED: efs[SHARD]}
@@ -219,17 +229,16 @@ def threads(indexes: Indexes) -> list[ThreadFigures]:
             _RATE_ROUNDS,
         )
         figures += [
-            ThreadFigures(
-                "one by one", name, count, efs[name], recalls[name], got, got / rates[HNSWLIB]
-            )
+            ThreadFigures(case, name, count, efs[name], recalls[name], got, got / rates[HNSWLIB])
             for name, got in rates.items()
         ]
-    return figures + _batches(indexes, recalls)
+    return figures
 
 
-def _batches(indexes: Indexes, recalls: dict[str, float]) -> list[ThreadFigures]:
+def _batches(case: str, indexes: Indexes, efs: dict[str, int]) -> list[ThreadFigures]:
     """All queries in one call, by several threads of the library."""
-    efs, queries = indexes.equal_ef, indexes.queries
+    queries = indexes.queries
+    engines = {engine.name: engine for engine in _engines(indexes, efs)}
     asked = [VectorQuery(query, K, ef=efs[SHARD]) for query in queries]
     indexes.hnswlib.set_ef(efs[HNSWLIB])
     how = faiss.SearchParametersHNSW(efSearch=efs[FAISS])
@@ -254,7 +263,13 @@ def _batches(indexes: Indexes, recalls: dict[str, float]) -> list[ThreadFigures]
     )
     return [
         ThreadFigures(
-            "one batch", name, _BATCH_THREADS, efs[name], recalls[name], got, got / rates[HNSWLIB]
+            case,
+            name,
+            _BATCH_THREADS,
+            efs[name],
+            indexes.truth.recall(answered(engines[name], len(queries))),
+            got,
+            got / rates[HNSWLIB],
         )
         for name, got in rates.items()
     ]

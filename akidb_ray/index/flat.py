@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from akidb_ray.domain.collection import Metric
 from akidb_ray.index.distance import Floats, RowNumbers
 from akidb_ray.index.faiss_threads import use_threads
+from akidb_ray.index.vector_index import Scored
 
 # When queries hold so many numbers, faiss multiplies matrices, which takes a sixth of the time. Its
 # l2 distances must not be made so: taken from squares and products, they drown in rounding where
@@ -62,6 +63,11 @@ class FlatIndex:
             return list(itertools.chain.from_iterable(many))
         _, found = self._compared(queries, self._vectors, limit, threads, rows)
         return [rows[rows >= 0] for rows in found]
+
+    def search_scored(self, queries: Floats, limit: int, ef: int, threads: int) -> list[Scored]:
+        """Without distances: how they are rounded depends on how many queries come together."""
+        found = self.search_many(queries, limit, ef, threads)
+        return [Scored(rows.tolist(), None) for rows in found]
 
     def _search_copies(
         self, queries: Floats, limit: int, threads: int, rows: RowNumbers

@@ -17,6 +17,7 @@ from akidb_ray.domain.errors import Corrupt, Exhausted, StorageFailed, StorageFu
 from akidb_ray.index.distance import Floats, RowNumbers
 from akidb_ray.index.hnswlib_file import write_file
 from akidb_ray.index.links import Links
+from akidb_ray.index.vector_index import Scored
 from akidb_ray.storage.os_filesystem import translated
 
 _SPACES = {Metric.COSINE: "ip", Metric.DOT: "ip", Metric.L2: "l2"}
@@ -89,6 +90,11 @@ class HnswlibGraph:
         if allowed is None:
             return list(found[:, :limit])
         return [rows[allowed[rows]][:limit] for rows in found]
+
+    def search_scored(self, queries: Floats, limit: int, ef: int, threads: int) -> list[Scored]:
+        """Without distances: those of hnswlib are of scaled and moved copies."""
+        found = self.search_many(queries, limit, ef, threads)
+        return [Scored(rows.tolist(), None) for rows in found]
 
 
 class HnswBuild:

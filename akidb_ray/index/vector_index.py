@@ -1,11 +1,20 @@
 """The port of indexes."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from akidb_ray.index.distance import Floats, RowNumbers
+
+
+class Scored(NamedTuple):
+    """Rows that one search found, nearest first as far as the index can tell, with their distances
+    where the index has them: to the last bit those of `flat.compare_rows`.
+    """
+
+    rows: list[int]
+    distances: list[float] | None
 
 
 class VectorIndex(Protocol):
@@ -49,3 +58,6 @@ class VectorIndex(Protocol):
         allowed: NDArray[np.bool_] | None = None,
     ) -> list[RowNumbers]:
         """The same for each of `queries`, float32 (q, d), by so many threads at once."""
+
+    def search_scored(self, queries: Floats, limit: int, ef: int, threads: int) -> list[Scored]:
+        """What `search_many` finds without a mask, with distances where they come for nothing."""

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from akidb_ray.index.distance import RowNumbers
 from akidb_ray.index.flat import FlatIndex
+from akidb_ray.index.vector_index import Scored
 from akidb_ray.segment.columns import RowMask
 from akidb_ray.segment.cost import Way, exact_ns, graph_ns
 from akidb_ray.segment.search import Found, Wanted, exactly, from_graph, search_segment
@@ -40,17 +40,17 @@ def search_segment_for_many(
             for each, found in zip(wanted, rows, strict=True)
         ]
     if allowed is None:
-        rows = view.graph.search_many(vectors, limit + 1, breadth, threads)
+        scored = view.graph.search_scored(vectors, limit + 1, breadth, threads)
         return [
             _or_alone(view, count, each, found, limit, breadth)
-            for each, found in zip(wanted, rows, strict=True)
+            for each, found in zip(wanted, scored, strict=True)
         ]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(lambda each: search_segment(view, allowed, count, each), wanted))
 
 
 def _or_alone(
-    view: SegmentView, count: int, wanted: Wanted, rows: RowNumbers, limit: int, breadth: int
+    view: SegmentView, count: int, wanted: Wanted, scored: Scored, limit: int, breadth: int
 ) -> Found:
-    found = from_graph(view, wanted, rows, limit, Way.OVERFETCH, breadth)
+    found = from_graph(view, wanted, scored, limit, Way.OVERFETCH, breadth)
     return found or search_segment(view, None, count, wanted)

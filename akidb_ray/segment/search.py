@@ -10,15 +10,16 @@ allowed, the graph is asked for the rows nearest of all instead, and these count
 them are allowed; else the exact way is taken.
 """
 
-from bisect import bisect_right
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from akidb_ray.domain.collection import Metric
-from akidb_ray.index.distance import Floats, RowNumbers, distances
+from akidb_ray.index.distance import Floats, RowNumbers
+from akidb_ray.index.distance import distances as every_distance
 from akidb_ray.index.flat import FlatIndex, compare_rows
-from akidb_ray.index.vector_index import VectorIndex
+from akidb_ray.index.vector_index import Scored, VectorIndex
 from akidb_ray.segment.columns import RowMask
 from akidb_ray.segment.cost import Way, exact_ns, graph_ns, mask_breadth, overfetch_breadth
 from akidb_ray.segment.view import SegmentView
@@ -67,7 +68,7 @@ def search_segment(view: SegmentView, allowed: RowMask | None, count: int, wante
     """
     limit = min(wanted.limit, count)
     if limit == 0:
-        return _ordered(view, wanted, np.empty(0, np.int64), Way.EXACT, 0)
+        return Found([], [], Way.EXACT, 0)
     if view.graph is not None and not wanted.exact:
         if allowed is None:
             found = _search_all(view, view.graph, limit, wanted)
@@ -85,8 +86,8 @@ def _search_all(view: SegmentView, graph: VectorIndex, limit: int, wanted: Wante
     breadth, dimension = max(wanted.ef, limit), len(wanted.vector)
     if graph_ns(breadth, dimension) >= exact_ns(view.rows, view.rows, dimension):
         return None
-    rows = graph.search(wanted.vector, limit + 1, breadth)
-    return from_graph(view, wanted, rows, limit, Way.OVERFETCH, breadth)
+    (found,) = graph.search_scored(wanted.vector[None, :], limit + 1, breadth, 1)
+    return from_graph(view, wanted, found, limit, Way.OVERFETCH, breadth)
 
 
 class _MaskedSearch:
@@ -146,24 +147,28 @@ class _MaskedSearch:
         return graph_ns(breadth, len(self._wanted.vector)) < self._exact_ns
 
     def _if_enough(self, rows: RowNumbers, way: Way) -> Found | None:
+        found = Scored(rows.tolist(), None)
         return from_graph(
-            self._view, self._wanted, rows, self._limit, way, self._candidates, self._widened
+            self._view, self._wanted, found, self._limit, way, self._candidates, self._widened
         )
 
 
 def from_graph(
     view: SegmentView,
     wanted: Wanted,
-    rows: RowNumbers,
+    found: Scored,
     limit: int,
     way: Way,
     candidates: int,
     widened: int = 0,
 ) -> Found | None:
     """What a graph found, None when that is not enough."""
+    rows, distances = found
     if len(rows) < limit:
         return None
-    return _cut(_ordered(view, wanted, rows, way, candidates, widened), limit)
+    if distances is None:
+        distances = _compared(view, wanted, np.array(rows, np.int64))
+    return _nearest(rows, distances, limit, way, candidates, widened)
 
 
 def exactly(
@@ -177,16 +182,16 @@ def exactly(
     """What comparing with all allowed rows found: the nearest `limit` rows and at least one more,
     when there are so many, of which rounding may have chosen the last.
     """
-    found = _ordered(view, wanted, rows, Way.EXACT, count)
+    distances = _compared(view, wanted, rows)
     if len(rows) > limit:
-        last, first_out = found.distances[limit - 1 : limit + 1]
-        rounding = _rounding(view, wanted, found.rows[limit], first_out)
+        near = sorted(zip(distances, rows.tolist(), strict=True))
+        (last, _), (first_out, row) = near[limit - 1 : limit + 1]
+        rounding = _rounding(view, wanted, row, first_out)
         # Else rounding did not decide which row was left out.
         if first_out - last <= rounding:
-            near = _as_near_as(view, allowed, wanted, first_out + rounding)
-            rows = np.union1d(near, rows)
-            found = _ordered(view, wanted, rows, Way.EXACT, count)
-    return _cut(found, limit)
+            rows = np.union1d(_as_near_as(view, allowed, wanted, first_out + rounding), rows)
+            distances = _compared(view, wanted, rows)
+    return _nearest(rows.tolist(), distances, limit, Way.EXACT, count)
 
 
 def _rounding(view: SegmentView, wanted: Wanted, row: int, distance: float) -> float:
@@ -202,30 +207,30 @@ def _as_near_as(
     view: SegmentView, allowed: RowMask | None, wanted: Wanted, distance: float
 ) -> RowNumbers:
     """All allowed rows that are as near as this, as far as rounding tells."""
-    near = distances(wanted.metric, view.vectors, wanted.vector) <= distance
+    near = every_distance(wanted.metric, view.vectors, wanted.vector) <= distance
     return np.flatnonzero(near if allowed is None else near & allowed)
 
 
-def _ordered(
-    view: SegmentView,
-    wanted: Wanted,
-    rows: RowNumbers,
+def _compared(view: SegmentView, wanted: Wanted, rows: RowNumbers) -> list[float]:
+    """Distances must depend neither on the way that was taken nor on where a row is stored."""
+    found: list[float] = compare_rows(wanted.metric, view.vectors, rows, wanted.vector).tolist()
+    return found
+
+
+def _nearest(
+    rows: Sequence[int],
+    distances: Sequence[float],
+    limit: int,
     way: Way,
     candidates: int,
     widened: int = 0,
 ) -> Found:
-    """Distances must depend neither on the way that was taken nor on where a row is stored."""
-    found = compare_rows(wanted.metric, view.vectors, rows, wanted.vector)
+    """The nearest `limit` of these rows, and those that are as near as the last of them."""
     # These are few, and unlike numpy's sort this one does not let go of the interpreter, which is
     # then taken by another search.
-    pairs = sorted(zip(found.tolist(), rows.tolist(), strict=True))
-    ordered, in_order = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    return Found(in_order, ordered, way, candidates, widened)
-
-
-def _cut(found: Found, limit: int) -> Found:
-    """The first `limit` rows, and those that are as near as the last of them."""
-    if len(found.rows) <= limit:
-        return found
-    end = bisect_right(found.distances, found.distances[limit - 1])
-    return found._replace(rows=found.rows[:end], distances=found.distances[:end])
+    pairs = sorted(zip(distances, rows, strict=True))
+    end = limit
+    while 0 < end < len(pairs) and pairs[end][0] == pairs[limit - 1][0]:
+        end += 1
+    del pairs[end:]
+    return Found([row for _, row in pairs], [near for near, _ in pairs], way, candidates, widened)

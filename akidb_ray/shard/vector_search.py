@@ -25,6 +25,9 @@ class Candidate(NamedTuple):
     row: int
 
 
+_BEST_FIRST = itemgetter(0, 1)
+
+
 def search_vectors(
     segments: Sequence[SegmentView], masks: Sequence[RowMask], wanted: Wanted, trace: Trace
 ) -> list[Candidate]:
@@ -35,7 +38,9 @@ def search_vectors(
     rows = sum(view.rows for view in segments)
     for view, mask in zip(segments, masks, strict=True):
         count = count_of(view, mask)
-        own = wanted._replace(ef=segment_breadth(wanted.ef, view.rows / rows))
+        own = wanted
+        if view.rows < rows:
+            own = wanted._replace(ef=segment_breadth(wanted.ef, view.rows / rows))
         result = search_segment(view, None if count == view.rows else mask, count, own)
         trace.segment(view.rows, count, result.way, result.candidates, result.widened)
         found.append((view, result))
@@ -55,9 +60,8 @@ def nearest_of(found: Sequence[tuple[SegmentView, Found]], limit: int) -> list[C
         border = every[limit - 1] if limit < len(every) else math.inf
     candidates: list[Candidate] = []
     for view, result in found:
-        end = bisect_right(result.distances, border)
-        rows = result.rows[:end]
+        rows = result.rows[: bisect_right(result.distances, border)]
         ids = view.segment.ids_of(rows)
-        candidates += map(Candidate, result.distances, ids, repeat(view), rows)
-    candidates.sort(key=itemgetter(0, 1))
+        candidates += map(Candidate._make, zip(result.distances, ids, repeat(view), rows))
+    candidates.sort(key=_BEST_FIRST)
     return candidates[:limit]

@@ -180,9 +180,10 @@ class View:
         return [Scored(c.id, s) for c, s in zip(ranked, self._scores(ranked, query), strict=True)]
 
     def _scores(self, found: Sequence[Candidate], query: Query | RangeQuery) -> list[float]:
-        if isinstance(query, TextQuery):
-            return [-candidate.order for candidate in found]
-        return [score_of(self.metric, candidate.order) for candidate in found]
+        if not isinstance(query, TextQuery) and self.spec.metric is Metric.L2:
+            return [score_of(Metric.L2, candidate.order) for candidate in found]
+        # Where larger is better, the order is the negated score.
+        return [-candidate.order for candidate in found]
 
     def _by_text(self, query: TextQuery, masks: Sequence[RowMask]) -> list[Candidate]:
         found = search_text(

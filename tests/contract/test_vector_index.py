@@ -8,6 +8,7 @@ import pytest
 
 from akidb_ray.domain.collection import HnswEngine, Metric
 from akidb_ray.index.distance import Floats, distances
+from akidb_ray.index.flat import compare_rows
 from akidb_ray.index.vector_index import VectorIndex
 from tests.contract.graphs import (
     DIMENSION,
@@ -127,6 +128,26 @@ def test_many_queries_are_answered_as_each_alone(case: Case, masked: bool, threa
 
 def test_no_queries_have_no_answers(case: Case) -> None:
     assert case.index.search_many(case.queries[:0], K, EF, 1) == []
+    assert case.index.search_scored(case.queries[:0], K, EF, 1) == []
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("limit", [1, K, 2 * ROWS])
+def test_scored_searches_find_the_same_rows(case: Case, limit: int, threads: int) -> None:
+    scored = case.index.search_scored(case.queries[:20], limit, EF, threads)
+    plain = case.index.search_many(case.queries[:20], limit, EF, threads)
+    assert [found.rows for found in scored] == [rows.tolist() for rows in plain]
+
+
+def test_distances_that_a_search_gives_are_those_of_comparing_to_the_last_bit(case: Case) -> None:
+    for query, found in zip(
+        case.queries, case.index.search_scored(case.queries, 3 * K, EF, 2), strict=True
+    ):
+        rows = np.array(found.rows)
+        compared = compare_rows(case.metric, case.vectors, rows, query).tolist()
+        assert found.distances is None or found.distances == compared
+        (alone,) = case.index.search_scored(query[None, :], 3 * K, EF, 1)
+        assert alone == found
 
 
 def test_searches_in_many_threads_do_not_disturb_each_other(case: Case) -> None:

@@ -6,6 +6,7 @@ import pytest
 from akidb_ray.domain.collection import Metric
 from akidb_ray.index.distance import Floats, distances
 from akidb_ray.index.faiss_graph import FaissGraph
+from akidb_ray.index.flat import compare_rows
 from akidb_ray.index.graph_files import load_graph
 from akidb_ray.index.hnswlib_file import read_links
 from akidb_ray.index.links import FREE, Links, offsets_of, with_repeated
@@ -106,6 +107,28 @@ def test_equal_rows_are_found_whichever_of_them_are_allowed(
     alone = np.zeros(len(vectors), np.bool_)
     alone[equal[-1]] = True
     assert graph.search(vectors[10], 10, 50, alone).tolist() == equal[-1:]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 6, 30])
+def test_equal_rows_are_scored_alike(with_equal: tuple[Floats, FaissGraph], limit: int) -> None:
+    vectors, graph = with_equal
+    queries = vectors[[10, 11, 200, 2_000]]
+    for query, found in zip(queries, graph.search_scored(queries, limit, 50, 1), strict=True):
+        assert found.rows == graph.search(query, limit, 50).tolist()
+        compared = compare_rows(Metric.L2, vectors, np.array(found.rows), query).tolist()
+        assert found.distances is None or found.distances == compared
+
+
+def test_places_that_stay_free_are_left_out(links: Links) -> None:
+    """No link leads anywhere, so a search finds the row that it starts from."""
+    nowhere = Links(links.m, links.entry, links.levels, np.full_like(links.slots, FREE))
+    graph = FaissGraph(Metric.L2, VECTORS, nowhere)
+    start = int(links.entry)
+    assert graph.search(QUERIES[0], 10, 50).tolist() == [start]
+    for query, found in zip(QUERIES, graph.search_scored(QUERIES, 10, 50, 2), strict=True):
+        assert found.rows == [start]
+        compared = compare_rows(Metric.L2, VECTORS, np.array([start]), query).tolist()
+        assert found.distances is None or found.distances == compared
 
 
 def test_mask_is_not_changed_by_a_search(with_equal: tuple[Floats, FaissGraph]) -> None:

@@ -11,7 +11,7 @@ from akidb_ray.domain.collection import HnswEngine, Metric
 from akidb_ray.index.building import GraphJob, ThreadGraphBuilder
 from akidb_ray.index.distance import Floats, RowNumbers
 from akidb_ray.index.graph_files import load_graph, write_graph
-from akidb_ray.index.vector_index import VectorIndex
+from akidb_ray.index.vector_index import Scored, VectorIndex
 from akidb_ray.segment.batch import search_segment_for_many
 from akidb_ray.segment.cost import Way
 from akidb_ray.segment.growing import GrowingSegment
@@ -46,6 +46,10 @@ class CountingGraph:
         self, queries: Floats, limit: int, ef: int, threads: int, allowed: Mask | None = None
     ) -> list[RowNumbers]:
         return [self.search(query, limit, ef, allowed) for query in queries]
+
+    def search_scored(self, queries: Floats, limit: int, ef: int, threads: int) -> list[Scored]:
+        found = self.search_many(queries, limit, ef, threads)
+        return [Scored(rows.tolist(), None) for rows in found]
 
 
 @pytest.fixture(scope="module")
