@@ -1,4 +1,5 @@
-"""The one SQLite file that says which tenants, databases and collections exist, and where.
+"""The one place that says which tenants, databases and collections exist, and where.
 
-`catalog.SqliteCatalog` is the way in; the other modules hold its SQL, one subject each.
+`catalog.StoredCatalog` is the way in: it runs the `rules` on a store of `repositories`, which is an
+SQLite file (`sqlite`) or forgets everything at its end (`memory`).
 """

@@ -1,11 +1,12 @@
 """What a caller may change of a thing: names of fields, and the check that each value passes."""
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from akidb_ray.domain.errors import InvalidArgument
+from akidb_ray.domain.errors import InvalidArgument, PreconditionFailed
 
 Check = Callable[[Any, str], Any]
 
@@ -55,3 +56,28 @@ def check_hash(value: Any, field: str) -> bytes:
     if not isinstance(value, bytes) or not value:
         raise InvalidArgument(field, "must be the bytes of a hash")
     return value
+
+
+def check_json_object(value: Any, field: str) -> dict[str, Any]:
+    """A JSON object, as it will be read back."""
+    if not isinstance(value, Mapping):
+        raise InvalidArgument(field, "must be an object")
+    try:
+        text = json.dumps(dict(value), allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidArgument(field, "holds something that JSON can't say") from None
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def check_version(kind: str, thing_id: object, version: int, if_version: int | None) -> None:
+    """Raise PreconditionFailed unless `version`, which a thing has, is the one that was asked for.
+
+    None asks for none.
+    """
+    if if_version is not None and version != if_version:
+        raise PreconditionFailed(
+            f"{kind} {thing_id} has version {version}, not {if_version}; read it again",
+            kind=kind,
+            version=version,
+        )

@@ -59,6 +59,10 @@ class CollectionId(EntityId):
     """Key of a collection."""
 
 
+class JobId(EntityId):
+    """Key of a job."""
+
+
 class StoreId(EntityId):
     """Identity of a data folder; outlives processes and Ray's node ids."""
 

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -60,11 +60,19 @@ DATABASE_MOVES: dict[DatabaseState, frozenset[DatabaseState]] = {
 
 @dataclass(frozen=True, slots=True)
 class TenantQuota:
-    """What a tenant may use. Bytes, and requests per second."""
+    """What a tenant may use. Bytes, and requests per second. None is no limit.
+
+    `max_vectors_per_collection` bounds the `max_doc_count` of collections made from then on.
+    """
 
     memory_quota_bytes: int = 32 * 1024**3
     storage_quota_bytes: int = 1024**4
     qps_quota: int = 200
+    max_collections: int | None = None
+    max_vectors_per_collection: int | None = None
+
+
+OPTIONAL_QUOTAS = ("max_collections", "max_vectors_per_collection")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +127,9 @@ def check_title(value: object, field_name: str = "name") -> str:
     """A tenant's name: any text of 1 to 255 characters that a person can see."""
     if not isinstance(value, str) or not value.strip():
         raise InvalidArgument(field_name, "must be a string that is not blank")
-    if len(value) > MAX_NAME_CHARACTERS or not value.isprintable():
+    # Of the spaces Python calls only the plain one printable; names in Japanese hold a wide one.
+    seen = all(one.isprintable() or unicodedata.category(one) == "Zs" for one in value)
+    if len(value) > MAX_NAME_CHARACTERS or not seen:
         raise InvalidArgument(
             field_name, f"must be at most {MAX_NAME_CHARACTERS} printable characters"
         )
@@ -172,8 +182,9 @@ def check_quota_number(value: object, field_name: str) -> int:
 
 
 def check_quota(quota: TenantQuota) -> TenantQuota:
-    for name in ("memory_quota_bytes", "storage_quota_bytes", "qps_quota"):
-        check_quota_number(getattr(quota, name), name)
+    for name, value in asdict(quota).items():
+        if value is not None or name not in OPTIONAL_QUOTAS:
+            check_quota_number(value, name)
     return quota
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from akidb_ray.catalog.catalog import SqliteCatalog
+from akidb_ray.catalog.catalog import StoredCatalog
 from akidb_ray.domain.ids import StoreId
 from akidb_ray.domain.tenancy import Database, Tenant
 
@@ -34,24 +34,24 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def catalog(file: Path, clock: Callable[[], datetime]) -> AsyncIterator[SqliteCatalog]:
-    opened = await SqliteCatalog.open(file, clock, create=True)
+async def catalog(file: Path, clock: Callable[[], datetime]) -> AsyncIterator[StoredCatalog]:
+    opened = await StoredCatalog.open(file, clock, create=True)
     yield opened
     await opened.close()
 
 
 @pytest.fixture
-async def tenant(catalog: SqliteCatalog) -> Tenant:
+async def tenant(catalog: StoredCatalog) -> Tenant:
     return await catalog.get_tenant("default")
 
 
 @pytest.fixture
-async def database(catalog: SqliteCatalog, tenant: Tenant) -> Database:
+async def database(catalog: StoredCatalog, tenant: Tenant) -> Database:
     return await catalog.get_database(tenant.tenant_id, "default")
 
 
 @pytest.fixture
-async def store(catalog: SqliteCatalog) -> StoreId:
+async def store(catalog: StoredCatalog) -> StoreId:
     store_id = StoreId.new()
     await catalog.register_store(store_id, "shard-host-0")
     return store_id

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from akidb_ray.catalog.catalog import SqliteCatalog
+from akidb_ray.catalog.catalog import StoredCatalog
 from akidb_ray.domain.collection import (
     CollectionSpec,
     CollectionState,
@@ -15,17 +15,18 @@ from akidb_ray.domain.collection import (
     Language,
     Metric,
 )
-from akidb_ray.domain.directory import Directory
 from akidb_ray.domain.errors import (
     AlreadyExists,
     InvalidArgument,
     InvalidState,
     NotFound,
     PreconditionFailed,
+    QuotaExceeded,
     Unavailable,
 )
 from akidb_ray.domain.ids import CollectionId, DatabaseId, StoreId
 from akidb_ray.domain.tenancy import Database
+from tests.unit.catalog.states import state_of
 
 SPEC = CollectionSpec(
     384,
@@ -39,7 +40,7 @@ SPEC = CollectionSpec(
 
 
 async def test_a_collection_is_read_back_as_it_was_made(
-    catalog: SqliteCatalog, database: Database, store: StoreId, clock: Any
+    catalog: StoredCatalog, database: Database, store: StoreId, clock: Any
 ) -> None:
     made_id = await catalog.create_collection(database.database_id, "plots", SPEC, "Of films")
     made = await catalog.get_collection(database.database_id, "plots")
@@ -52,7 +53,7 @@ async def test_a_collection_is_read_back_as_it_was_made(
 
 
 async def test_shards_go_to_the_stores_with_the_fewest(
-    catalog: SqliteCatalog, database: Database
+    catalog: StoredCatalog, database: Database
 ) -> None:
     stores = sorted(StoreId.new() for _ in range(3))
     for number, store in enumerate(stores):
@@ -60,33 +61,33 @@ async def test_shards_go_to_the_stores_with_the_fewest(
     spec = replace(SPEC, shard_count=2)
     first = await catalog.create_collection(database.database_id, "first", spec)
     second = await catalog.create_collection(database.database_id, "second", spec)
-    placements = (await catalog.snapshot()).placements
+    placements = (await state_of(catalog)).placements
     assert [shard.store_id for shard in placements[first]] == stores[:2]
     assert [shard.store_id for shard in placements[second]] == [stores[2], stores[0]]
     assert [(shard.number, shard.epoch) for shard in placements[second]] == [(0, 1), (1, 1)]
 
 
-async def test_without_a_store_nothing_is_made(catalog: SqliteCatalog, database: Database) -> None:
-    before = await catalog.snapshot()
+async def test_without_a_store_nothing_is_made(catalog: StoredCatalog, database: Database) -> None:
+    before = await state_of(catalog)
     with pytest.raises(Unavailable, match="store"):
         await catalog.create_collection(database.database_id, "plots", SPEC)
-    assert await catalog.snapshot() == before
+    assert await state_of(catalog) == before
     assert (await catalog.list_collections(database.database_id)).items == ()
 
 
 async def test_a_duplicate_collection_is_refused(
-    catalog: SqliteCatalog, database: Database, store: StoreId
+    catalog: StoredCatalog, database: Database, store: StoreId
 ) -> None:
     await catalog.create_collection(database.database_id, "plots", SPEC)
-    before = await catalog.snapshot()
+    before = await state_of(catalog)
     with pytest.raises(AlreadyExists) as caught:
         await catalog.create_collection(database.database_id, "plots", CollectionSpec(16))
     assert caught.value.fields == {"kind": "collection", "field": "name", "value": "plots"}
-    assert await catalog.snapshot() == before
+    assert await state_of(catalog) == before
 
 
 async def test_a_collection_needs_a_database_that_exists(
-    catalog: SqliteCatalog, store: StoreId
+    catalog: StoredCatalog, store: StoreId
 ) -> None:
     with pytest.raises(NotFound) as caught:
         await catalog.create_collection(DatabaseId.new(), "plots", SPEC)
@@ -103,7 +104,7 @@ async def test_a_collection_needs_a_database_that_exists(
     ],
 )
 async def test_a_wrong_spec_names_its_field(
-    catalog: SqliteCatalog, database: Database, store: StoreId, field: str, spec: CollectionSpec
+    catalog: StoredCatalog, database: Database, store: StoreId, field: str, spec: CollectionSpec
 ) -> None:
     with pytest.raises(InvalidArgument) as caught:
         await catalog.create_collection(database.database_id, "plots", spec)
@@ -111,7 +112,7 @@ async def test_a_wrong_spec_names_its_field(
 
 
 async def test_an_unknown_engine_or_language_is_refused_with_those_that_are_known(
-    catalog: SqliteCatalog, database: Database, store: StoreId
+    catalog: StoredCatalog, database: Database, store: StoreId
 ) -> None:
     engine = CollectionSpec(16, hnsw_engine="nmslib")  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="hnsw_engine: must be one of faiss, hnswlib"):
@@ -122,12 +123,12 @@ async def test_an_unknown_engine_or_language_is_refused_with_those_that_are_know
 
 
 @pytest.fixture
-async def collection_id(catalog: SqliteCatalog, database: Database, store: StoreId) -> CollectionId:
+async def collection_id(catalog: StoredCatalog, database: Database, store: StoreId) -> CollectionId:
     return await catalog.create_collection(database.database_id, "plots", SPEC)
 
 
 async def test_a_collection_gets_a_new_name_description_and_state(
-    catalog: SqliteCatalog, collection_id: CollectionId
+    catalog: StoredCatalog, collection_id: CollectionId
 ) -> None:
     changes = {"name": "films", "description": "Plots", "state": CollectionState.READY}
     updated = await catalog.update_collection(collection_id, changes, if_version=1)
@@ -141,14 +142,14 @@ async def test_a_collection_gets_a_new_name_description_and_state(
 
 @pytest.mark.parametrize("field", ["dimension", "metric", "shard_count", "embedding_model"])
 async def test_a_spec_cannot_change(
-    catalog: SqliteCatalog, collection_id: CollectionId, field: str
+    catalog: StoredCatalog, collection_id: CollectionId, field: str
 ) -> None:
     with pytest.raises(InvalidArgument, match=f"{field}: cannot change"):
         await catalog.update_collection(collection_id, {field: 1})
 
 
 async def test_an_unknown_field_or_state_is_refused(
-    catalog: SqliteCatalog, collection_id: CollectionId
+    catalog: StoredCatalog, collection_id: CollectionId
 ) -> None:
     with pytest.raises(InvalidArgument, match="colour: is not a field"):
         await catalog.update_collection(collection_id, {"colour": "red"})
@@ -156,26 +157,66 @@ async def test_an_unknown_field_or_state_is_refused(
         await catalog.update_collection(collection_id, {"state": "lost"})
 
 
-async def test_only_a_collection_in_deletion_is_removed_with_its_shards(
-    catalog: SqliteCatalog, database: Database, collection_id: CollectionId
-) -> None:
-    with pytest.raises(InvalidState, match="being removed"):
-        await catalog.remove_collection(collection_id)
-    await catalog.update_collection(collection_id, {"state": "deleting"})
-    await catalog.remove_collection(collection_id)
-    snapshot = await catalog.snapshot()
-    assert (snapshot.collections, snapshot.placements) == ((), {})
-    with pytest.raises(NotFound):
-        await catalog.remove_collection(collection_id)
+async def set_quota(catalog: StoredCatalog, **limits: int | None) -> None:
+    tenant = await catalog.get_tenant("default")
+    await catalog.update_tenant(tenant.tenant_id, limits)
 
 
-async def test_the_directory_finds_a_collection_with_its_placement(
-    catalog: SqliteCatalog, collection_id: CollectionId, store: StoreId
+async def test_a_tenant_has_no_more_collections_than_its_quota(
+    catalog: StoredCatalog, database: Database, store: StoreId
 ) -> None:
-    snapshot = await catalog.snapshot()
-    directory = Directory(pickle.loads(pickle.dumps(snapshot)))
-    tenant = directory.tenant("default")
-    place = directory.collection(tenant, directory.database(tenant, "default"), "plots")
-    assert place.collection.collection_id == collection_id
-    assert [shard.number for shard in place.placements] == [0, 1, 2, 3]
-    assert directory.stores == {store: "shard-host-0"}
+    await set_quota(catalog, max_collections=2)
+    other = await catalog.create_database(database.tenant_id, "other")
+    first = await catalog.create_collection(database.database_id, "first", SPEC)
+    await catalog.create_collection(other.database_id, "second", SPEC)
+    before = await state_of(catalog)
+    with pytest.raises(QuotaExceeded) as caught:
+        await catalog.create_collection(database.database_id, "third", SPEC)
+    assert caught.value.fields == {"quota": "max_collections", "limit": 2, "used": 2}
+    assert await state_of(catalog) == before
+    # One that is being deleted has files still, so it counts until it is gone.
+    job = await catalog.delete_collection(first)
+    with pytest.raises(QuotaExceeded):
+        await catalog.create_collection(database.database_id, "third", SPEC)
+    await catalog.finish_step(job.job_id, first)
+    await catalog.create_collection(database.database_id, "third", SPEC)
+    await set_quota(catalog, max_collections=None)
+    await catalog.create_collection(database.database_id, "fourth", SPEC)
+
+
+async def test_a_collection_asks_for_no_more_vectors_than_the_quota(
+    catalog: StoredCatalog, database: Database, store: StoreId
+) -> None:
+    await set_quota(catalog, max_vectors_per_collection=1000)
+    most = replace(SPEC, max_doc_count=1000)
+    await catalog.create_collection(database.database_id, "most", most)
+    too_many = replace(SPEC, max_doc_count=1001)
+    with pytest.raises(InvalidArgument, match="max_doc_count: must be at most 1000, the tenant's"):
+        await catalog.create_collection(database.database_id, "more", too_many)
+    await catalog.create_collection(database.database_id, "default", SPEC)
+    lowered = await catalog.get_collection(database.database_id, "default")
+    assert lowered.spec == most
+    await set_quota(catalog, max_vectors_per_collection=0)
+    with pytest.raises(QuotaExceeded, match="max_vectors_per_collection"):
+        await catalog.create_collection(database.database_id, "none", SPEC)
+
+
+async def test_the_default_stays_where_the_quota_allows_more(
+    catalog: StoredCatalog, database: Database, store: StoreId
+) -> None:
+    await set_quota(catalog, max_vectors_per_collection=2**40)
+    await catalog.create_collection(database.database_id, "plots", SPEC)
+    made = await catalog.get_collection(database.database_id, "plots")
+    assert made.spec.max_doc_count == 50_000_000
+
+
+async def test_a_store_that_nobody_serves_gets_no_new_shards(
+    catalog: StoredCatalog, database: Database, store: StoreId
+) -> None:
+    served = StoreId.new()
+    await catalog.register_store(served, "shard-host-1")
+    await catalog.retire_other_stores([served])
+    made = await catalog.create_collection(database.database_id, "plots", SPEC)
+    update = await state_of(catalog)
+    assert {shard.store_id for shard in update.placements[made]} == {served}
+    assert update.stores == {store: "", served: "shard-host-1"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from akidb_ray.catalog.schema import upgrade
+from akidb_ray.catalog.sqlite.schema import upgrade
 
 ID = b"0123456789abcdef"
 TIME = "2026-01-31T12:00:00.000000Z"
@@ -36,6 +36,18 @@ ROWS: dict[str, dict[str, object]] = {
         "entity_id": ID,
         "action": "created",
         "body": "{}",
+    },
+    "jobs": {
+        "job_id": ID,
+        "kind": "purge_tenant",
+        "state": "running",
+        "tenant_id": ID,
+        "subject_id": "01a1fde5-cd3a-700b-8b1a-3d7e2beefe4e",
+        "subject": "Acme",
+        "total": 2,
+        "done": 1,
+        "cancel_requested": 0,
+        **TIMES,
     },
 }
 
@@ -68,6 +80,8 @@ def insert(connection: sqlite3.Connection, table: str, row: dict[str, object]) -
         ("tenants", "qps_quota", -1),
         ("tenants", "memory_quota_bytes", -1),
         ("tenants", "storage_quota_bytes", -1),
+        ("tenants", "max_collections", -1),
+        ("tenants", "max_vectors_per_collection", -1),
         ("tenants", "metadata", "not json"),
         ("tenants", "metadata", "[1]"),
         ("tenants", "version", 0),
@@ -99,11 +113,28 @@ def insert(connection: sqlite3.Connection, table: str, row: dict[str, object]) -
         ("stores", "actor_name", "x" * 256),
         ("shards", "number", 64),
         ("shards", "epoch", 0),
+        ("stores", "shard_count", -1),
         ("catalog_meta", "id", 2),
+        ("catalog_meta", "epoch", -1),
+        ("catalog_meta", "catalog_version", -1),
         ("catalog_meta", "cluster_id", b"short"),
         ("changes", "action", "seen"),
         ("changes", "kind", "shard"),
         ("changes", "body", "not json"),
+        ("jobs", "job_id", b"short"),
+        ("jobs", "kind", "compact"),
+        ("jobs", "state", "paused"),
+        ("jobs", "tenant_id", b"short"),
+        ("jobs", "subject_id", "short"),
+        ("jobs", "subject", ""),
+        ("jobs", "subject", "x" * 256),
+        ("jobs", "total", -1),
+        ("jobs", "done", -1),
+        ("jobs", "done", 3),
+        ("jobs", "error", "x" * 4097),
+        ("jobs", "cancel_requested", 2),
+        ("jobs", "version", 0),
+        ("jobs", "created_at", "yesterday"),
     ],
 )
 def test_a_value_out_of_range_is_refused(
@@ -203,3 +234,35 @@ def test_full_text_search_forgets_what_changed_or_went(connection: sqlite3.Conne
     connection.execute("DELETE FROM tenants")
     for table in ("tenants", "databases", "collections"):
         assert connection.execute(f"SELECT count(*) FROM {table}_fts").fetchone() == (0,)
+
+
+def test_stores_count_their_shards(connection: sqlite3.Connection) -> None:
+    def counts() -> list[tuple[str, int]]:
+        query = "SELECT actor_name, shard_count FROM stores ORDER BY actor_name"
+        return connection.execute(query).fetchall()
+
+    other = {"store_id": ID[::-1], "actor_name": "shard-host-1", "registered_at": TIME}
+    insert(connection, "stores", other)
+    assert counts() == [("shard-host-0", 1), ("shard-host-1", 0)]
+    connection.execute("UPDATE shards SET store_id = ?", [ID[::-1]])
+    assert counts() == [("shard-host-0", 0), ("shard-host-1", 1)]
+    connection.execute("DELETE FROM collections")
+    assert counts() == [("shard-host-0", 0), ("shard-host-1", 0)]
+
+
+@pytest.mark.parametrize("table", ["tenants", "databases", "collections"])
+def test_full_text_search_is_sound(connection: sqlite3.Connection, table: str) -> None:
+    connection.execute(f"UPDATE {table} SET name = 'changed'")
+    connection.execute(f"INSERT INTO {table}_fts ({table}_fts) VALUES ('integrity-check')")
+    key = f"{table.removesuffix('s')}_id"
+    numbers = f"SELECT number, {key} FROM {table}_fts_rows"
+    assert (
+        connection.execute(numbers).fetchall()
+        == connection.execute(f"SELECT rowid, {key} FROM {table}_fts").fetchall()
+    )
+
+
+def test_a_job_outlives_its_tenant(connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM shards")
+    connection.execute("DELETE FROM tenants")
+    assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (1,)

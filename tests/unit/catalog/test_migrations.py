@@ -8,10 +8,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Table
 
-from akidb_ray.catalog.schema import MIGRATIONS, require_known_schema, upgrade
-from akidb_ray.catalog.tables import metadata
+from akidb_ray.catalog.sqlite.schema import (
+    MIGRATIONS,
+    newest_schema,
+    require_known_schema,
+    upgrade,
+)
+from akidb_ray.catalog.sqlite.tables import metadata
 from akidb_ray.domain.errors import Corrupt, InvalidState
 
+NEWEST = int(newest_schema())
 TIME = "'2026-01-31T12:00:00.000000Z'"
 
 REBUILD = """
@@ -20,7 +26,8 @@ DROP TABLE tenants;
 CREATE TABLE tenants (
     tenant_id BLOB NOT NULL PRIMARY KEY, external_id TEXT, name TEXT NOT NULL, slug TEXT NOT NULL,
     status TEXT NOT NULL, memory_quota_bytes INTEGER, storage_quota_bytes INTEGER,
-    qps_quota INTEGER, metadata TEXT, version INTEGER, created_at TEXT, updated_at TEXT) STRICT;
+    qps_quota INTEGER, metadata TEXT, version INTEGER, created_at TEXT, updated_at TEXT,
+    max_collections INTEGER, max_vectors_per_collection INTEGER) STRICT;
 INSERT INTO tenants SELECT * FROM rebuilt;
 DROP TABLE rebuilt
 """
@@ -94,24 +101,26 @@ def test_a_migration_that_fails_half_way_leaves_nothing_behind(
 ) -> None:
     before = dump(migrated)
     half = "CREATE TABLE half (x INTEGER); UPDATE tenants SET name = 'changed'"
-    add_migration(migrations, 5, half, "raise RuntimeError('half way')")
+    add_migration(migrations, NEWEST + 1, half, "raise RuntimeError('half way')")
     with pytest.raises(RuntimeError, match="half way"):
         upgrade(migrated, migrations)
     assert dump(migrated) == before
 
 
 def test_migrations_before_the_one_that_fails_stay(migrated: Path, migrations: Path) -> None:
-    add_migration(migrations, 5, "CREATE TABLE whole (x INTEGER)")
-    add_migration(migrations, 6, "CREATE TABLE half (x INTEGER)", "raise RuntimeError('half way')")
+    add_migration(migrations, NEWEST + 1, "CREATE TABLE whole (x INTEGER)")
+    add_migration(
+        migrations, NEWEST + 2, "CREATE TABLE half (x INTEGER)", "raise RuntimeError('half way')"
+    )
     with pytest.raises(RuntimeError, match="half way"):
         upgrade(migrated, migrations)
-    assert execute(migrated, "SELECT version_num FROM alembic_version") == [("005",)]
+    assert execute(migrated, "SELECT version_num FROM alembic_version") == [(f"{NEWEST + 1:03d}",)]
     names = execute(migrated, "SELECT name FROM sqlite_master WHERE name IN ('whole', 'half')")
     assert names == [("whole",)]
 
 
 def test_rebuilding_a_table_keeps_its_children(migrated: Path, migrations: Path) -> None:
-    add_migration(migrations, 5, REBUILD)
+    add_migration(migrations, NEWEST + 1, REBUILD)
     upgrade(migrated, migrations)
     assert execute(migrated, "SELECT name FROM tenants") == [("Acme",)]
     assert execute(migrated, "SELECT name FROM databases") == [("films",)]
@@ -120,7 +129,7 @@ def test_rebuilding_a_table_keeps_its_children(migrated: Path, migrations: Path)
 
 def test_a_migration_that_leaves_orphans_is_undone(migrated: Path, migrations: Path) -> None:
     before = dump(migrated)
-    add_migration(migrations, 5, "DELETE FROM tenants")
+    add_migration(migrations, NEWEST + 1, "DELETE FROM tenants")
     with pytest.raises(Corrupt, match="databases without tenants"):
         upgrade(migrated, migrations)
     assert dump(migrated) == before
@@ -139,7 +148,7 @@ def test_collections_of_before_keep_the_library_of_their_graphs(
         f" VALUES (zeroblob(16), zeroblob(16), 'films', 'ready', {TIME}, {TIME})",
         collection("old"),
     )
-    triggers = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name"
+    triggers = "SELECT sql FROM sqlite_master WHERE name LIKE 'collections_%_at' ORDER BY name"
     before = execute(file, triggers)
     upgrade(file)
     execute(file, collection("new"))
@@ -152,6 +161,40 @@ def test_collections_of_before_keep_the_library_of_their_graphs(
     assert execute(file, triggers) == before
 
 
+def test_what_was_there_before_is_counted_and_found_by_its_words(
+    file: Path, migrations: Path
+) -> None:
+    file.touch()
+    upgrade(file, of_before(migrations, 5))
+    execute(
+        file,
+        "INSERT INTO tenants (tenant_id, name, slug, status, created_at, updated_at)"
+        f" VALUES (zeroblob(16), 'Acme', 'acme', 'active', {TIME}, {TIME})",
+        "INSERT INTO databases (database_id, tenant_id, name, state, created_at, updated_at)"
+        f" VALUES (zeroblob(16), zeroblob(16), 'films', 'ready', {TIME}, {TIME})",
+        collection("heists"),
+        collection("quiet"),
+        f"INSERT INTO stores VALUES (zeroblob(16), 'shard-host-0', {TIME})",
+        f"INSERT INTO stores VALUES (randomblob(16), 'shard-host-1', {TIME})",
+        "INSERT INTO shards SELECT collection_id, 0, zeroblob(16), 1 FROM collections",
+    )
+    upgrade(file)
+    counts = "SELECT actor_name, shard_count FROM stores ORDER BY 1"
+    assert execute(file, counts) == [("shard-host-0", 2), ("shard-host-1", 0)]
+    assert execute(file, "SELECT max_collections, max_vectors_per_collection FROM tenants") == [
+        (None, None)
+    ]
+    words = "SELECT name FROM {0} JOIN {0}_fts USING (name) WHERE {0}_fts MATCH '{1}'"
+    for table, text, name in (
+        ("tenants", "acme", "Acme"),
+        ("databases", f'parent : "{"0" * 32}" films', "films"),
+        ("collections", "heist*", "heists"),
+    ):
+        assert execute(file, words.format(table, text)) == [(name,)]
+    execute(file, "DELETE FROM collections WHERE name = 'heists'")
+    assert execute(file, words.format("collections", "heist*")) == []
+
+
 def test_upgrading_twice_changes_nothing(migrated: Path) -> None:
     before = dump(migrated)
     upgrade(migrated)
@@ -161,10 +204,10 @@ def test_upgrading_twice_changes_nothing(migrated: Path) -> None:
 def test_a_schema_that_only_a_newer_release_knows_is_refused(
     migrated: Path, migrations: Path
 ) -> None:
-    add_migration(migrations, 5, "CREATE TABLE newer (x INTEGER)")
+    add_migration(migrations, NEWEST + 1, "CREATE TABLE newer (x INTEGER)")
     upgrade(migrated, migrations)
     require_known_schema(migrated, migrations)
-    with pytest.raises(InvalidState, match="005"):
+    with pytest.raises(InvalidState, match=f"{NEWEST + 1:03d}"):
         require_known_schema(migrated)
 
 

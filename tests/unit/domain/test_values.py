@@ -21,6 +21,7 @@ from akidb_ray.domain.tenancy import (
     TenantStatus,
     check_move,
     check_slug,
+    check_title,
     slug_from,
 )
 
@@ -108,6 +109,19 @@ def test_slug_made_from_any_name_is_valid_and_numbered_when_taken(name: str) -> 
     slugs = [slug_from(name, attempt) for attempt in (0, 1, 2, 98)]
     assert [check_slug(slug) for slug in slugs] == slugs
     assert len(set(slugs)) == 4
+
+
+@pytest.mark.parametrize(
+    "name", ["Acme", "株式会社\u3000サンプル", "Soci\u00e9t\u00e9\u00a0SA", "a" * 255]
+)
+def test_name_of_a_tenant_may_be_any_text_that_can_be_seen(name: str) -> None:
+    assert check_title(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "\u3000", "a\nb", "a\u200bb", "a\x00", "a" * 256, 7])
+def test_name_of_a_tenant_that_can_not_be_seen_is_refused(name: object) -> None:
+    with pytest.raises(InvalidArgument, match="name: "):
+        check_title(name)
 
 
 def test_lifecycle_allows_only_the_moves_of_its_table() -> None:
