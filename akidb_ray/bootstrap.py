@@ -1,7 +1,8 @@
 """The only place that builds components, and the order in which a cluster comes up and goes down.
 
-Up: the data folder's lock, Ray, the catalog, the root key, the shard hosts, what a crash left
-unfinished, then Serve. Down: the other way round.
+Up: the data folder's lock, Ray, the catalog with its jobs, the shard hosts, creations that a crash
+interrupted, the root key, then Serve. Down: Serve, the catalog, whose jobs need the hosts, and the
+hosts.
 """
 
 import asyncio
@@ -28,23 +29,30 @@ from akidb_ray.access.authorization import RootOnly
 from akidb_ray.access.exposure import require_loopback
 from akidb_ray.access.keys import chosen_root_key, hash_key, new_root_key
 from akidb_ray.cluster.actors import CATALOG_ACTOR, NAMESPACE, NamedActor
-from akidb_ray.cluster.catalog_actor import STORES_FOLDER, CatalogActor, RayCatalog
+from akidb_ray.cluster.catalog_actor import CatalogActor
 from akidb_ray.cluster.host_handles import RayShardHosts
+from akidb_ray.cluster.ray_catalog import RayCatalog
 from akidb_ray.cluster.shard_host import HostOptions, ShardHost
+from akidb_ray.domain.collection import CollectionState
+from akidb_ray.domain.directory import CollectionPlace
 from akidb_ray.domain.errors import AkiDBError, InvalidArgument, InvalidState, Unavailable
 from akidb_ray.domain.ids import ClusterId
+from akidb_ray.domain.tenancy import DatabaseState, TenantStatus
 from akidb_ray.embedding.models import model_dimension
 from akidb_ray.gateway.authentication import Authenticator
 from akidb_ray.gateway.deployment import build_application
 from akidb_ray.gateway.embedders import APPLICATION, ServeEmbedders
 from akidb_ray.gateway.services import Services
 from akidb_ray.service.catalog_copy import CatalogCopy
+from akidb_ray.service.cluster import Cluster
 from akidb_ray.service.collections import Collections
 from akidb_ray.service.document_limits import DocumentLimits
 from akidb_ray.service.documents import Documents
+from akidb_ray.service.jobs import Jobs
 from akidb_ray.service.search import Search
 from akidb_ray.service.tenants import Databases, Tenants
 from akidb_ray.settings import Settings
+from akidb_ray.storage.data_folder import store_folder
 
 _log = logging.getLogger(__name__)
 _SLOW_START_S = 120.0
@@ -65,9 +73,11 @@ def build_services(settings: Settings, models: list[str], open_to_all: bool) -> 
     return Services(
         copy=copy,
         authenticator=Authenticator(copy, open_to_all),
+        cluster=Cluster(catalog, copy, authorizer, hosts),
         tenants=Tenants(catalog, copy, authorizer),
         databases=Databases(catalog, copy, authorizer),
         collections=collections,
+        jobs=Jobs(catalog, copy, authorizer),
         documents=Documents(collections, hosts, embedders, DocumentLimits(hosts)),
         search=Search(collections, hosts, embedders),
         max_body_bytes=settings.server.max_body_bytes,
@@ -90,21 +100,21 @@ async def claim(data_dir: Path, settings: Settings) -> None:
     Raises InvalidState when that Ray serves another data folder already: nothing was changed then.
     """
     here = ray.get_runtime_context().get_node_id()
-    _start_actor(CatalogActor, CATALOG_ACTOR, here, str(data_dir), settings.shard.lock_wait_s)
+    _start_actor(CatalogActor, CATALOG_ACTOR, here, str(data_dir), settings)
     served = await RayCatalog(_SLOW_START_S).data_dir()
     if served != str(data_dir):
         raise InvalidState("Ray cluster", f"serving AkiDB of {served}", f"serving {data_dir} too")
 
 
 async def start_core(data_dir: Path, settings: Settings) -> None:
-    """Start the shard hosts, and finish what a crash interrupted. Raises our errors."""
+    """Start the shard hosts, and finish creations that a crash interrupted. Raises our errors."""
     catalog = RayCatalog(_SLOW_START_S)
     cluster_id = await catalog.cluster_id()
     hosts = []
     for name, node, folder in _host_places(data_dir, settings):
-        _start_actor(
-            ShardHost, name, node["NodeID"], _host_options(folder, cluster_id, node, settings)
-        )
+        options = _host_options(folder, cluster_id, node, settings)
+        followed = RayCatalog(settings.server.request_timeout_s)
+        _start_actor(ShardHost, name, node["NodeID"], options, followed)
         hosts.append(name)
     stores = []
     for name in hosts:
@@ -112,7 +122,7 @@ async def start_core(data_dir: Path, settings: Settings) -> None:
         stores.append(await host.call("store_id", again=True))
         await catalog.register_store(stores[-1], name)
     await catalog.retire_other_stores(stores)
-    await _finish_unfinished(settings)
+    await _finish_creations(settings)
 
 
 def _start_actor(kind: type[Any], name: str, node_id: str, *arguments: Any) -> None:
@@ -159,21 +169,32 @@ def _host_places(data_dir: Path, settings: Settings) -> list[tuple[str, dict[str
         for _ in range(settings.ray.shard_hosts_per_node):
             number = nodes_of_machine[machine]
             nodes_of_machine[machine] += 1
-            folder = str(data_dir / STORES_FOLDER / f"{number:04d}")
+            folder = str(store_folder(data_dir, number))
             places.append((f"shard-host-{machine}-{number}", node, folder))
     return places
 
 
-async def _finish_unfinished(settings: Settings) -> None:
-    """Bring creations and deletions that a crash interrupted to their end, where that can be."""
+async def _finish_creations(settings: Settings) -> None:
+    """Bring creations that a crash interrupted to their end, where that can be. Deletions are jobs,
+    which the catalog's actor goes on with by itself.
+    """
     services = build_services(settings, [], open_to_all=False)
     directory = await services.copy.catch_up()
-    for place in directory.unfinished_collections():
+    for place in filter(_is_wanted, directory.unfinished_collections()):
         try:
             await services.collections.finish(place)
         except AkiDBError as error:
             # Its store may be away. One collection must not keep all others from being served.
             _log.warning("collection %s stays unfinished: %s", place.collection.name, error)
+
+
+def _is_wanted(place: CollectionPlace) -> bool:
+    """Whether to go on making a collection: not where a job is, or may be, deleting it."""
+    return (
+        place.collection.state is CollectionState.CREATING
+        and place.database.state is not DatabaseState.DELETING
+        and place.tenant.status is not TenantStatus.DECOMMISSIONED
+    )
 
 
 async def set_root_key(chosen: str | None, announce: Callable[[str], None]) -> str | None:
@@ -298,8 +319,8 @@ def stop(own_ray: bool, serve_ran_before: bool) -> None:
             serve.shutdown()
     named = ray.util.list_named_actors(True)
     ours = [actor["name"] for actor in named if actor["namespace"] == NAMESPACE]
-    _stop_actors([name for name in ours if name != CATALOG_ACTOR])
     _stop_actors([name for name in ours if name == CATALOG_ACTOR])
+    _stop_actors([name for name in ours if name != CATALOG_ACTOR])
 
 
 def _stop_actors(names: list[str]) -> None:

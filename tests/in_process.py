@@ -16,10 +16,11 @@ import httpx
 
 from akidb_ray.access.authorization import RootOnly
 from akidb_ray.access.keys import hash_key
-from akidb_ray.catalog.catalog import SqliteCatalog
+from akidb_ray.catalog.catalog import StoredCatalog
 from akidb_ray.cluster.shard_host import HostOptions, ShardHost
 from akidb_ray.domain.directory import CollectionPlace
 from akidb_ray.domain.errors import InvalidArgument, Unavailable
+from akidb_ray.domain.health import BackupStatus, CatalogHealth
 from akidb_ray.domain.ids import StoreId
 from akidb_ray.domain.placement import ShardKey
 from akidb_ray.embedding.embedder import Embedded, TextKind
@@ -28,9 +29,13 @@ from akidb_ray.gateway.authentication import Authenticator
 from akidb_ray.gateway.rest.app import build_app
 from akidb_ray.gateway.services import Services
 from akidb_ray.service.catalog_copy import CatalogCopy
+from akidb_ray.service.cluster import Cluster
 from akidb_ray.service.collections import Collections
 from akidb_ray.service.document_limits import DocumentLimits
 from akidb_ray.service.documents import Documents
+from akidb_ray.service.following import ChangeFeed
+from akidb_ray.service.job_runner import BEGINS_JOB, JobPolicy, JobRunner
+from akidb_ray.service.jobs import Jobs
 from akidb_ray.service.search import Search
 from akidb_ray.service.tenants import Databases, Tenants
 from akidb_ray.settings import ShardSettings
@@ -46,8 +51,8 @@ class DirectHosts:
         self.hosts: dict[StoreId, ShardHost] = {}
         self.down: set[StoreId] = set()
 
-    async def add(self, options: HostOptions) -> StoreId:
-        host = ShardHost(options)
+    async def add(self, options: HostOptions, catalog: ChangeFeed) -> StoreId:
+        host = ShardHost(options, catalog)
         store_id = await host.store_id()
         self.hosts[store_id] = host
         return store_id
@@ -88,6 +93,31 @@ class DirectHosts:
         return await self.hosts[store_id].status(_key(place, number))
 
 
+class _WakingCatalog:
+    """The catalog as its actor offers it: what begins a job wakes the runner."""
+
+    def __init__(self, catalog: StoredCatalog, runner: JobRunner) -> None:
+        self._catalog = catalog
+        self._runner = runner
+        self.backup = BackupStatus("nowhere")
+
+    async def health(self) -> CatalogHealth:
+        newest = await CatalogCopy(self._catalog).catch_up()
+        return CatalogHealth(newest.version, self._catalog.epoch, self.backup)
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._catalog, name)
+        if name not in BEGINS_JOB:
+            return method
+
+        async def begin(*arguments: Any, **named: Any) -> Any:
+            job = await method(*arguments, **named)
+            self._runner.wake()
+            return job
+
+        return begin
+
+
 class DirectEmbedders:
     """The hashing embedder, in this process."""
 
@@ -109,7 +139,7 @@ class Database:
     """One running database and a client to it."""
 
     client: httpx.AsyncClient
-    catalog: SqliteCatalog
+    catalog: StoredCatalog
     services: Services
     hosts: DirectHosts
     stores: tuple[StoreId, ...]
@@ -118,7 +148,7 @@ class Database:
 @asynccontextmanager
 async def running_database(folder: Path, stores: int = 2) -> AsyncIterator[Database]:
     """Start it on a folder, and stop it cleanly."""
-    catalog = await SqliteCatalog.open(
+    catalog = await StoredCatalog.open(
         folder / "catalog.sqlite", lambda: datetime.now(UTC), create=True
     )
     await catalog.replace_root_key_hash(hash_key(ROOT_KEY))
@@ -134,10 +164,11 @@ async def running_database(folder: Path, stores: int = 2) -> AsyncIterator[Datab
             memory_bytes=1024**3,
             shard=shard,
         )
-        await catalog.register_store(await hosts.add(options), f"host-{number}")
+        await catalog.register_store(await hosts.add(options, catalog), f"host-{number}")
     copy = CatalogCopy(catalog)
-    services = _services(catalog, copy, hosts)
-    following = asyncio.create_task(copy.follow())
+    runner = JobRunner(catalog, hosts, JobPolicy(first_wait_s=0.01, longest_wait_s=0.1))
+    services = _services(_WakingCatalog(catalog, runner), copy, hosts)
+    tasks = [asyncio.create_task(work) for work in (copy.follow(), runner.run())]
     transport = httpx.ASGITransport(build_app(services), raise_app_exceptions=False)
     headers = {"authorization": f"Bearer {ROOT_KEY}"}
     try:
@@ -146,22 +177,26 @@ async def running_database(folder: Path, stores: int = 2) -> AsyncIterator[Datab
         ) as client:
             yield Database(client, catalog, services, hosts, tuple(hosts.hosts))
     finally:
-        following.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
         for host in hosts.hosts.values():
             await host.stop()
         await catalog.close()
 
 
-def _services(catalog: SqliteCatalog, copy: CatalogCopy, hosts: DirectHosts) -> Services:
+def _services(catalog: Any, copy: CatalogCopy, hosts: DirectHosts) -> Services:
     authorizer = RootOnly()
     embedders = DirectEmbedders()
     collections = Collections(catalog, copy, authorizer, hosts, embedders)
     return Services(
         copy=copy,
         authenticator=Authenticator(copy, open_to_all=False),
+        cluster=Cluster(catalog, copy, authorizer, hosts),
         tenants=Tenants(catalog, copy, authorizer),
         databases=Databases(catalog, copy, authorizer),
         collections=collections,
+        jobs=Jobs(catalog, copy, authorizer),
         documents=Documents(collections, hosts, embedders, DocumentLimits(hosts)),
         search=Search(collections, hosts, embedders),
         max_body_bytes=1024**2,

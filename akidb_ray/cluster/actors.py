@@ -37,8 +37,9 @@ class NamedActor:
             left_s = give_up_at - time.monotonic()
             try:
                 handle = await self._find(left_s)
-                reference = getattr(handle, method).remote(*arguments)
-                return await asyncio.wait_for(reference, left_s)
+                # `asyncio.wait_for` may lose a cancellation that comes with the answer.
+                async with asyncio.timeout(left_s):
+                    return await getattr(handle, method).remote(*arguments)
             except RETRYABLE as error:
                 self._handle = None
                 if not again or left_s <= _RETRY_S:
@@ -52,7 +53,8 @@ class NamedActor:
         if self._handle is None:
             find = asyncio.to_thread(ray.get_actor, self._name, namespace=NAMESPACE)
             try:
-                self._handle = await asyncio.wait_for(find, left_s)
+                async with asyncio.timeout(left_s):
+                    self._handle = await find
             except ValueError:
                 raise Unavailable(f"{self._what} is not running") from None
         return self._handle

@@ -1,152 +1,177 @@
-"""The one actor that owns the catalog's file, and the port to it for everybody else."""
+"""The one actor that owns the catalog's file, and the work that goes on beside its calls.
+
+It opens its own store only: under the folder's lock, so that one process has it at a time, and in a
+term of its own, so that one which lost it without noticing writes nothing any more. That happens in
+the background, also after each restart, when nobody has called yet. Meanwhile calls are answered,
+if only by what they would have to wait for.
+"""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from akidb_ray.catalog.catalog import SqliteCatalog
-from akidb_ray.cluster.actors import CATALOG_ACTOR, NamedActor
-from akidb_ray.domain.collection import Collection, CollectionSpec
-from akidb_ray.domain.directory import CatalogSnapshot
-from akidb_ray.domain.ids import ClusterId, CollectionId, DatabaseId, StoreId, TenantId
-from akidb_ray.domain.tenancy import Database, Tenant, TenantQuota
+from akidb_ray.catalog.backup_loop import BackupLoop
+from akidb_ray.catalog.catalog import StoredCatalog
+from akidb_ray.cluster.background import Background
+from akidb_ray.cluster.host_handles import RayShardHosts
+from akidb_ray.domain.errors import InvalidState, Unavailable
+from akidb_ray.domain.health import CatalogHealth
+from akidb_ray.domain.ids import ClusterId
+from akidb_ray.service.catalog_copy import CatalogCopy
+from akidb_ray.service.job_runner import BEGINS_JOB, JobRunner
+from akidb_ray.settings import Settings
+from akidb_ray.storage.data_folder import catalog_file, has_store_folders
 from akidb_ray.storage.filesystem import FileLock
 from akidb_ray.storage.os_filesystem import OsFileSystem
 
-CATALOG_FOLDER = "catalog"
-CATALOG_FILE = "catalog.sqlite"
-STORES_FOLDER = "stores"
+_PATIENCE_S = 5.0
+_LOOK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What goes on beside the calls of an open catalog."""
+
+    copy: CatalogCopy
+    runner: JobRunner
+    backups: BackupLoop
 
 
 class CatalogActor:
-    """A shell around `SqliteCatalog`, which it opens at the first call, under the folder's lock."""
+    """A shell around `StoredCatalog`, to be made where an event loop runs."""
 
-    def __init__(self, data_dir: str, lock_wait_s: float) -> None:
+    def __init__(self, data_dir: str, settings: Settings, patience_s: float = _PATIENCE_S) -> None:
+        """So long, `patience_s`, a call waits for the opening before it is answered Unavailable."""
         self._data_dir = Path(data_dir)
-        self._lock_wait_s = lock_wait_s
-        self._opening = asyncio.Lock()
-        self._catalog: SqliteCatalog | None = None
+        self._settings = settings
+        self._patience_s = patience_s
+        self._doing = "starting"
+        self._stopped = False
         self._lock: FileLock | None = None
+        self._work: _Work | None = None
+        self._background = Background()
+        self._opening = asyncio.create_task(self._open())
 
     async def perform(self, method: str, *arguments: Any) -> Any:
-        """Call a method of the catalog, each change of which is whole on disk or absent."""
-        catalog = await self._opened()
-        return await getattr(catalog, method)(*arguments)
+        """Call a method of the catalog, each change of which is whole on disk or absent.
+
+        Raises what that raises, what keeps the catalog from being opened, and Unavailable while it
+        is being opened.
+        """
+        catalog = await self._opened(self._patience_s)
+        answer = await getattr(catalog, method)(*arguments)
+        if method in BEGINS_JOB and self._work is not None:
+            self._work.runner.wake()
+        return answer
 
     async def data_dir(self) -> str:
         return str(self._data_dir)
 
     async def cluster_id(self) -> ClusterId:
-        return (await self._opened()).cluster_id
+        """Waits for the opening, however long it takes, and raises what is in its way."""
+        return (await self._opened(None)).cluster_id
+
+    async def health(self) -> CatalogHealth:
+        """Does not wait for the opening: raises Unavailable meanwhile, and what is in its way."""
+        catalog = await self._opened(0.0)
+        if self._work is None:
+            raise Unavailable(f"the catalog is {self._doing}; try again soon")
+        newest = await self._work.copy.catch_up()
+        return CatalogHealth(newest.version, catalog.epoch, self._work.backups.status)
 
     async def stop(self) -> None:
-        if self._catalog is not None:
-            await self._catalog.close()
+        """End what goes on beside, then the catalog, and free its folder."""
+        self._stopped = True
+        await asyncio.wait([self._opening])
+        await self._background.stop()
+        if not _failed(self._opening):
+            await self._opening.result().close()
+        self._release()
+
+    async def _opened(self, patience_s: float | None) -> StoredCatalog:
+        """An opening that failed is tried again by the next call."""
+        if self._stopped:
+            raise Unavailable("the catalog is stopping")
+        if _failed(self._opening):
+            self._opening = asyncio.create_task(self._open())
+        # Many may wait, and each may go away: the opening goes on.
+        done, _ = await asyncio.wait([self._opening], timeout=patience_s)
+        if not done:
+            raise Unavailable(f"the catalog is {self._doing}; try again soon")
+        return self._opening.result()
+
+    async def _open(self) -> StoredCatalog:
+        file = catalog_file(self._data_dir)
+        fs = OsFileSystem(file.parent)
+        self._doing = "waiting for its former process to end"
+        wait_s = self._settings.shard.lock_wait_s
+        self._lock = await asyncio.to_thread(fs.lock, PurePosixPath("LOCK"), wait_s)
+        self._doing = "being opened, and brought to this release's schema where it is older"
+        try:
+            is_new = await asyncio.to_thread(_is_new, self._data_dir)
+            catalog = await StoredCatalog.open(file, _now, create=is_new)
+            try:
+                await catalog.adopt_unfinished()
+                self._begin_work(catalog, file)
+            except BaseException:
+                await catalog.close()
+                raise
+        except BaseException:
+            self._release()
+            raise
+        return catalog
+
+    def _begin_work(self, catalog: StoredCatalog, file: Path) -> None:
+        copy = CatalogCopy(catalog)
+        hosts = RayShardHosts(lambda: copy.directory, self._settings.server.request_timeout_s)
+        backups = BackupLoop(file, catalog.cluster_id, self._settings.catalog, _now)
+        self._work = work = _Work(copy, JobRunner(catalog, hosts), backups)
+        self._background.start("the catalog's copy", lambda: _keep_told(work))
+        self._background.start("the jobs", work.runner.run)
+        self._background.start("the backups", backups.run)
+
+    def _release(self) -> None:
         if self._lock is not None:
             self._lock.release()
-
-    async def _opened(self) -> SqliteCatalog:
-        async with self._opening:
-            if self._catalog is None:
-                fs = OsFileSystem(self._data_dir / CATALOG_FOLDER)
-                self._lock = self._lock or await asyncio.to_thread(
-                    fs.lock, PurePosixPath("LOCK"), self._lock_wait_s
-                )
-                # With stores there, the file must be there too: an empty catalog beside full stores
-                # would hide all data.
-                stores = OsFileSystem(self._data_dir).list(PurePosixPath(STORES_FOLDER))
-                self._catalog = await SqliteCatalog.open(
-                    fs.root / CATALOG_FILE, lambda: datetime.now(UTC), create=not stores
-                )
-            return self._catalog
+            self._lock = None
 
 
-class RayCatalog:
-    """The catalog's port, carried out by calls to its actor."""
+async def _keep_told(work: _Work) -> None:
+    """Tell the others of each change, whoever made it, also when its caller gave up before its end.
 
-    def __init__(self, timeout_s: float) -> None:
-        self._actor = NamedActor(CATALOG_ACTOR, "the catalog", timeout_s)
+    A watch would not do: it does not return for users and jobs, of which no copy is kept.
+    """
+    told = 0
+    while True:
+        version = (await work.copy.catch_up()).version
+        if version != told:
+            work.runner.wake()
+            work.backups.notify(version)
+            told = version
+        await asyncio.sleep(_LOOK_S)
 
-    async def create_tenant(
-        self,
-        name: str,
-        slug: str | None = None,
-        external_id: str | None = None,
-        quota: TenantQuota | None = None,
-        metadata: Mapping[str, Any] | None = None,
-    ) -> Tenant:
-        made: Tenant = await self._perform(
-            "create_tenant", name, slug, external_id, quota, metadata
+
+def _is_new(data_dir: Path) -> bool:
+    """Whether there is no catalog yet. Raises InvalidState when there are stores nevertheless: an
+    empty catalog beside full stores would hide all data.
+    """
+    file = catalog_file(data_dir)
+    is_missing = not OsFileSystem(file.parent).exists(PurePosixPath(file.name))
+    if is_missing and has_store_folders(data_dir):
+        raise InvalidState(
+            f"the catalog file {file}",
+            "missing beside stores",
+            "starting; bring it back with `akidb catalog restore` or, where there is no backup, "
+            "with `akidb catalog recover`",
         )
-        return made
+    return is_missing
 
-    async def update_tenant(
-        self, tenant_id: TenantId, changes: Mapping[str, Any], if_version: int | None = None
-    ) -> Tenant:
-        updated: Tenant = await self._perform("update_tenant", tenant_id, changes, if_version)
-        return updated
 
-    async def create_database(
-        self, tenant_id: TenantId, name: str, description: str = ""
-    ) -> Database:
-        made: Database = await self._perform("create_database", tenant_id, name, description)
-        return made
+def _now() -> datetime:
+    return datetime.now(UTC)
 
-    async def update_database(
-        self, database_id: DatabaseId, changes: Mapping[str, Any], if_version: int | None = None
-    ) -> Database:
-        updated: Database = await self._perform("update_database", database_id, changes, if_version)
-        return updated
 
-    async def delete_database(self, database_id: DatabaseId) -> None:
-        await self._perform("delete_database", database_id)
-
-    async def create_collection(
-        self, database_id: DatabaseId, name: str, spec: CollectionSpec, description: str = ""
-    ) -> CollectionId:
-        made: CollectionId = await self._perform(
-            "create_collection", database_id, name, spec, description
-        )
-        return made
-
-    async def update_collection(
-        self, collection_id: CollectionId, changes: Mapping[str, Any], if_version: int | None = None
-    ) -> Collection:
-        updated: Collection = await self._perform(
-            "update_collection", collection_id, changes, if_version
-        )
-        return updated
-
-    async def remove_collection(self, collection_id: CollectionId) -> None:
-        await self._perform("remove_collection", collection_id)
-
-    async def watch(self, since: int, timeout_s: float) -> CatalogSnapshot | None:
-        snapshot: CatalogSnapshot | None = await self._actor.call(
-            "perform", "watch", since, timeout_s, again=True, extra_s=timeout_s
-        )
-        return snapshot
-
-    async def register_store(self, store_id: StoreId, actor_name: str) -> None:
-        """Say which actor serves a store now."""
-        await self._actor.call("perform", "register_store", store_id, actor_name, again=True)
-
-    async def retire_other_stores(self, serving: Sequence[StoreId]) -> None:
-        """Say that only these stores are served now."""
-        await self._actor.call("perform", "retire_other_stores", serving, again=True)
-
-    async def replace_root_key_hash(self, root_key_hash: bytes) -> None:
-        await self._perform("replace_root_key_hash", root_key_hash)
-
-    async def data_dir(self) -> str:
-        """The folder of the instance that the catalog belongs to."""
-        data_dir: str = await self._actor.call("data_dir", again=True)
-        return data_dir
-
-    async def cluster_id(self) -> ClusterId:
-        cluster_id: ClusterId = await self._actor.call("cluster_id", again=True)
-        return cluster_id
-
-    async def _perform(self, method: str, *arguments: Any) -> Any:
-        return await self._actor.call("perform", method, *arguments)
+def _failed(opening: "asyncio.Task[StoredCatalog]") -> bool:
+    return opening.done() and (opening.cancelled() or opening.exception() is not None)

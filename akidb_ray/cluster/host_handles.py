@@ -54,7 +54,8 @@ class RayShardHosts:
 
     async def alive(self, store_id: StoreId) -> bool:
         try:
-            await asyncio.wait_for(self._actor(store_id).call("store_id"), _ALIVE_TIMEOUT_S)
+            async with asyncio.timeout(_ALIVE_TIMEOUT_S):
+                await self._actor(store_id).call("store_id")
         except (AkiDBError, TimeoutError):
             return False
         return True
@@ -63,6 +64,7 @@ class RayShardHosts:
         names = {
             "tenant": place.tenant.slug,
             "database": place.database.name,
+            "database_id": str(place.database.database_id),
             "collection": place.collection.name,
         }
         await self._actor(store_id).call(

@@ -1,8 +1,9 @@
 """The actor that holds a store's replicas. A shell: the work is done by `shard.Replicas`, in
-threads.
+threads. It follows the catalog, and makes and deletes files only by what is recorded there.
 """
 
 import asyncio
+import functools
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from akidb_ray.cluster.store_copy import StoreCopy
 from akidb_ray.domain.collection import CollectionSpec
 from akidb_ray.domain.document import StoredDocument
 from akidb_ray.domain.errors import AkiDBError, Internal
@@ -18,6 +20,7 @@ from akidb_ray.domain.ids import ClusterId, StoreId
 from akidb_ray.domain.placement import ShardKey
 from akidb_ray.domain.query import Hit, ShardCount, ShardGet, ShardSearch, ShardStatus
 from akidb_ray.domain.write import ShardWrite, WriteOutcome
+from akidb_ray.service.following import ChangeFeed, Follower
 from akidb_ray.settings import ShardSettings
 from akidb_ray.shard.policy import HostPolicy, ShardPolicy
 from akidb_ray.shard.replicas import Replicas
@@ -27,6 +30,8 @@ from akidb_ray.storage.store import Store, open_store
 _log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+_MAKING = "making its files, which takes a recorded collection"
+_DELETING = "deleting its files, which takes a recorded deletion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +50,24 @@ class HostOptions:
 
 
 class ShardHost:
-    """Answers batches: a value or an error for each item, so that one bad item harms no other."""
+    """Answers batches: a value or an error for each item, so that one bad item harms no other.
 
-    def __init__(self, options: HostOptions) -> None:
+    `catalog` is asked for changes only, and by no query.
+    """
+
+    def __init__(self, options: HostOptions, catalog: ChangeFeed) -> None:
         self._options = options
+        self._catalog = catalog
         self._readers = ThreadPoolExecutor(options.threads, thread_name_prefix="read")
         self._writers = ThreadPoolExecutor(options.writers, thread_name_prefix="write")
         self._opening = threading.Lock()
         self._opened: tuple[Store, Replicas] | None = None
+        self._follower: Follower[StoreCopy] | None = None
+        self._following: asyncio.Task[None] | None = None
 
     async def store_id(self) -> StoreId:
-        store, _ = await self._run(self._readers, self._open)
-        return store.store_id
+        """Asked before all else by whoever starts a host, and from time to time by others."""
+        return (await self._followed()).copy.store_id
 
     async def search(self, items: Sequence[ShardSearch]) -> list[list[Hit] | AkiDBError]:
         return await self._each(self._readers, Replicas.search, items)
@@ -73,9 +84,30 @@ class ShardHost:
     async def create_shard(
         self, shard: ShardKey, spec: CollectionSpec, names: dict[str, str]
     ) -> None:
-        await self._run(self._writers, lambda: self._open()[1].create(shard, spec, names))
+        """Raises InvalidState unless the catalog has it recorded on this store, and Unavailable
+        when it can't be asked.
+        """
+        follower = await self._followed()
+        if not follower.copy.is_wanted(shard):
+            await follower.catch_up()
+
+        def check() -> None:
+            # Once more while nobody else is at the folder. A deletion that was carried out while
+            # this waited is known to the copy by now, and files made after it would stay for ever.
+            if not follower.copy.is_wanted(shard):
+                raise follower.copy.refusal(shard, _MAKING)
+
+        await self._run(self._writers, lambda: self._open()[1].create(shard, spec, names, check))
 
     async def drop_shard(self, shard: ShardKey) -> None:
+        """Raises InvalidState unless the catalog has a deletion of it recorded, and Unavailable
+        when it can't be asked.
+        """
+        follower = await self._followed()
+        if not follower.copy.is_deleting(shard):
+            copy = await follower.catch_up()
+            if not copy.is_deleting(shard):
+                raise copy.refusal(shard, _DELETING)
         await self._run(self._writers, lambda: self._open()[1].drop(shard))
 
     async def status(self, shard: ShardKey) -> ShardStatus:
@@ -83,7 +115,19 @@ class ShardHost:
 
     async def stop(self) -> None:
         """Close all replicas, so that the next start has nothing to replay, and free the store."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
         await asyncio.to_thread(self._close)
+
+    async def _followed(self) -> Follower[StoreCopy]:
+        """What the store needs of the catalog, followed since it was first asked for."""
+        store, _ = await self._run(self._readers, self._open)
+        if self._follower is None:
+            empty = functools.partial(StoreCopy, store.store_id, store.cluster_id)
+            self._follower = Follower(self._catalog, empty)
+            self._following = asyncio.create_task(self._follower.follow())
+        return self._follower
 
     def _open(self) -> tuple[Store, Replicas]:
         """The store, opened by the first call: an error then reaches the caller, where one in the

@@ -1,8 +1,8 @@
-"""Collections: made and deleted in steps that a crash may interrupt and anyone may finish.
+"""Collections: made in steps that a crash may interrupt and anyone may finish; deleted by a job.
 
 Making one: record it as `creating` with its placement, make its shards' folders, mark it `ready`.
-Deleting: mark it `deleting`, delete the folders, remove the rows. Files go only for a recorded
-deletion, and rows go after files, so nothing is orphaned and nothing is deleted by mistake.
+Deleting one begins with the record of a job, which the catalog's process carries out: files go only
+for a recorded deletion, and rows go after files.
 """
 
 import asyncio
@@ -15,6 +15,8 @@ from akidb_ray.domain.collection import Collection, CollectionSpec, CollectionSt
 from akidb_ray.domain.directory import CollectionPlace, Directory, check_ready
 from akidb_ray.domain.errors import AlreadyExists, InvalidArgument
 from akidb_ray.domain.filter import RowFilter
+from akidb_ray.domain.jobs import Job
+from akidb_ray.domain.listing import Listing, Page
 from akidb_ray.domain.query import ShardStatus
 from akidb_ray.domain.tenancy import Database, Tenant
 from akidb_ray.service.catalog_copy import CatalogCopy
@@ -65,7 +67,7 @@ class Collections:
         except AlreadyExists:
             place = await self._place(ref)
             half_made = place.collection.state is CollectionState.CREATING
-            if not half_made or place.collection.spec != spec:
+            if not half_made or not _carries_out(place.collection.spec, spec):
                 raise
         else:
             await self.copy.catch_up()
@@ -82,22 +84,22 @@ class Collections:
             )
         return replace(spec, dimension=dimension)
 
-    async def list_all(
-        self, principal: Principal, tenant_ref: str, database_ref: str
-    ) -> list[CollectionPlace]:
+    async def list(
+        self, principal: Principal, tenant_ref: str, database_ref: str, listing: Listing
+    ) -> Page[Collection]:
         ref = CollectionRef(tenant_ref, database_ref, "")
         tenant, database = await self.copy.find(lambda d: _parents(d, ref))
         resource = Resource("collections", database.name, tenant.tenant_id)
         self.authorizer.authorize(principal, Action.READ_COLLECTION, resource)
-        return (await self.copy.catch_up()).collections_of(tenant, database)
+        return await self.catalog.list_collections(database.database_id, listing)
 
     async def get(self, principal: Principal, ref: CollectionRef) -> CollectionPlace:
         place, _ = await self.authorized(principal, ref, Action.READ_COLLECTION)
         return place
 
-    async def status(self, place: CollectionPlace) -> list[ShardStatus]:
+    async def status(self, place: CollectionPlace) -> tuple[ShardStatus, ...]:
         """How each shard stands, in order of their numbers."""
-        return list(
+        return tuple(
             await asyncio.gather(
                 *(self.hosts.status(p.store_id, place, p.number) for p in place.placements)
             )
@@ -121,17 +123,13 @@ class Collections:
         await self.copy.catch_up()
         return updated
 
-    async def delete(self, principal: Principal, ref: CollectionRef) -> None:
-        """Delete the collection with all its documents. Asking again finishes what was
-        interrupted.
-        """
+    async def delete(self, principal: Principal, ref: CollectionRef) -> Job:
+        """Begin to delete the collection with all its documents, or find that begun."""
         place, _ = await self.authorized(principal, ref, Action.WRITE_COLLECTION)
         check_active(place.tenant)
-        if place.collection.state is not CollectionState.DELETING:
-            deleting = {"state": CollectionState.DELETING}
-            await self.catalog.update_collection(place.collection.collection_id, deleting)
-            await self.copy.catch_up()
-        await self._finish_deletion(place)
+        job = await self.catalog.delete_collection(place.collection.collection_id)
+        await self.copy.catch_up()
+        return job
 
     async def authorized(
         self, principal: Principal, ref: CollectionRef, action: Action
@@ -155,9 +153,11 @@ class Collections:
         return place, visible
 
     async def finish(self, place: CollectionPlace) -> CollectionPlace:
-        """Bring an interrupted creation or deletion to its end."""
-        if place.collection.state is CollectionState.DELETING:
-            await self._finish_deletion(place)
+        """Bring an interrupted creation to its end; a collection in another state stays as it is.
+
+        A step that was taken already does no harm when it is taken again.
+        """
+        if place.collection.state is not CollectionState.CREATING:
             return place
         for placement in place.placements:
             await self.hosts.create_shard(placement.store_id, place, placement.number)
@@ -165,12 +165,6 @@ class Collections:
         collection = await self.catalog.update_collection(place.collection.collection_id, ready)
         await self.copy.catch_up()
         return replace(place, collection=collection)
-
-    async def _finish_deletion(self, place: CollectionPlace) -> None:
-        for placement in place.placements:
-            await self.hosts.drop_shard(placement.store_id, place, placement.number)
-        await self.catalog.remove_collection(place.collection.collection_id)
-        await self.copy.catch_up()
 
     async def _place(self, ref: CollectionRef) -> CollectionPlace:
         def look_up(directory: Directory) -> CollectionPlace:
@@ -183,3 +177,9 @@ class Collections:
 def _parents(directory: Directory, ref: CollectionRef) -> tuple[Tenant, Database]:
     tenant = directory.tenant(ref.tenant)
     return tenant, directory.database(tenant, ref.database)
+
+
+def _carries_out(made: CollectionSpec, asked: CollectionSpec) -> bool:
+    """Whether a request with these settings made it; the tenant's quota may have lowered one."""
+    lowered = min(made.max_doc_count, asked.max_doc_count)
+    return replace(asked, max_doc_count=lowered) == made

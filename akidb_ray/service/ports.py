@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from akidb_ray.domain.collection import Collection, CollectionSpec
-from akidb_ray.domain.directory import CatalogSnapshot, CollectionPlace
+from akidb_ray.domain.directory import CatalogUpdate, CollectionPlace
 from akidb_ray.domain.document import StoredDocument
 from akidb_ray.domain.errors import AkiDBError
-from akidb_ray.domain.ids import CollectionId, DatabaseId, StoreId, TenantId
+from akidb_ray.domain.health import CatalogHealth
+from akidb_ray.domain.ids import CollectionId, DatabaseId, JobId, StoreId, TenantId
+from akidb_ray.domain.jobs import Job
+from akidb_ray.domain.listing import Listing, Page
 from akidb_ray.domain.query import Hit, ShardCount, ShardGet, ShardSearch, ShardStatus
 from akidb_ray.domain.tenancy import Database, Tenant, TenantQuota
 from akidb_ray.domain.write import ShardWrite, WriteOutcome
@@ -17,8 +20,9 @@ from akidb_ray.embedding.embedder import Embedded, TextKind
 class Catalog(Protocol):
     """The single source of truth about tenants, databases, collections and placement.
 
-    Every change raises the catalog version. Methods raise NotFound, AlreadyExists, InvalidState,
-    InvalidArgument, and Unavailable when the catalog can't be reached.
+    Every change raises the catalog version. A change that is given `if_version` is carried out only
+    on that version, else PreconditionFailed. Methods raise NotFound, AlreadyExists, InvalidState,
+    InvalidArgument, QuotaExceeded, and Unavailable when the catalog can't be reached.
     """
 
     async def create_tenant(
@@ -35,6 +39,11 @@ class Catalog(Protocol):
     ) -> Tenant:
         """`changes` may hold name, slug, external_id, status, metadata and the quota's fields."""
 
+    async def list_tenants(self, listing: Listing) -> Page[Tenant]: ...
+
+    async def purge_tenant(self, tenant_id: TenantId) -> Job:
+        """Begin to remove a decommissioned tenant with all that is in it, or find it begun."""
+
     async def create_database(
         self, tenant_id: TenantId, name: str, description: str = ""
     ) -> Database: ...
@@ -44,8 +53,12 @@ class Catalog(Protocol):
     ) -> Database:
         """`changes` may hold name and description."""
 
-    async def delete_database(self, database_id: DatabaseId) -> None:
-        """Raises InvalidState while it holds collections."""
+    async def list_databases(self, tenant_id: TenantId, listing: Listing) -> Page[Database]: ...
+
+    async def delete_database(self, database_id: DatabaseId, cascade: bool = False) -> Job:
+        """Begin to delete it, or find that begun. Raises InvalidState while it holds collections,
+        unless `cascade` has them deleted too.
+        """
 
     async def create_collection(
         self, database_id: DatabaseId, name: str, spec: CollectionSpec, description: str = ""
@@ -57,11 +70,34 @@ class Catalog(Protocol):
     ) -> Collection:
         """`changes` may hold name, description and state (by COLLECTION_MOVES)."""
 
-    async def remove_collection(self, collection_id: CollectionId) -> None:
-        """Remove the rows of a collection in state `deleting`, after its files are gone."""
+    async def list_collections(
+        self, database_id: DatabaseId, listing: Listing
+    ) -> Page[Collection]: ...
 
-    async def watch(self, since: int, timeout_s: float) -> CatalogSnapshot | None:
-        """The catalog as soon as its version is above `since`; None when the time is over."""
+    async def delete_collection(self, collection_id: CollectionId) -> Job:
+        """Begin to delete it, or find that begun."""
+
+    async def get_job(self, job_id: JobId) -> Job: ...
+
+    async def list_jobs(self, tenant_id: TenantId | None, listing: Listing) -> Page[Job]:
+        """Of one tenant, or of all."""
+
+    async def cancel_job(self, job_id: JobId) -> Job:
+        """Ask it to stop at its next step. Raises InvalidState if it has ended, or cannot stop."""
+
+    async def watch(self, since: int, timeout_s: float) -> CatalogUpdate | None:
+        """What happened after version `since`, as soon as something did; None when the time is
+        over.
+        """
+
+
+class CatalogProcess(Protocol):
+    """What carries the catalog out, apart from what is in the catalog."""
+
+    async def health(self) -> CatalogHealth:
+        """Asked with a short deadline. Raises DeadlineExceeded, Unavailable, and what keeps the
+        catalog from being opened.
+        """
 
 
 class ShardHosts(Protocol):

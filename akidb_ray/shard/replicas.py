@@ -58,9 +58,20 @@ class Replicas:
         self._maintenance = HostMaintenance(self._table, self.memory, self._host)
         self._maintenance.start()
 
-    def create(self, shard: ShardKey, spec: CollectionSpec, names: dict[str, str]) -> None:
-        """Make the shard's folder, durably, or find it made."""
+    def create(
+        self,
+        shard: ShardKey,
+        spec: CollectionSpec,
+        names: dict[str, str],
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Make the shard's folder, durably, or find it made.
+
+        `check` is called when nobody else is making or dropping it; what it raises leaves all as it
+        was.
+        """
         with self._table.alone(shard):
+            check()
             create_replica(self._folder(shard), spec, names)
 
     def drop(self, shard: ShardKey) -> None:
