@@ -1,11 +1,13 @@
-"""`akidb collection create|list|delete`"""
+"""`akidb collection create|get|list|update|delete`"""
 
 from typing import Annotated
 
 import typer
 
+from akidb_ray.cli.list_options import DEFAULT_LIMIT, All, By, Descending, Limit, Search
 from akidb_ray.cli.session import Session, connected
 from akidb_ray.domain.collection import (
+    CollectionState,
     HnswEngine,
     IndexKind,
     Language,
@@ -78,14 +80,53 @@ def create_collection(
     create(session, _collections_path(session), given)
 
 
+@app.command("get")
+@connected("tenant", "database")
+def get_collection(
+    session: Session, collection: Annotated[str, typer.Argument(help="Name or id.")]
+) -> None:
+    """Show a collection with all its settings, and how its shards stand."""
+    from akidb_ray.cli.listing import show
+
+    show(session, session.client.get(_path(session, collection)))
+
+
 @app.command("list")
 @connected("tenant", "database")
-def list_collections(session: Session) -> None:
+def list_collections(
+    session: Session,
+    search: Search = None,
+    state: Annotated[CollectionState | None, typer.Option(help="Only those in it.")] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    all_of_them: All = False,
+    order: By = None,
+    descending: Descending = False,
+) -> None:
     """List the collections of a database."""
     from akidb_ray.cli.listing import show_list
 
     columns = ["name", "dimension", "metric", "shard_count", "embedding_model", "state"]
-    show_list(session, _collections_path(session), "collections", columns)
+    query = {"q": search, "state": state, "order": order, "descending": descending or None}
+    path = _collections_path(session)
+    show_list(session, path, "collections", columns, query, None if all_of_them else limit)
+
+
+@app.command("update")
+@connected("tenant", "database")
+def update_collection(
+    session: Session,
+    collection: Annotated[str, typer.Argument(help="Name or id.")],
+    name: Annotated[str | None, typer.Option(help="Its new name.")] = None,
+    description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    if_version: Annotated[
+        int | None, typer.Option(help="Refuse unless it is at this version.")
+    ] = None,
+) -> None:
+    """Change a collection's name or description. Its other settings are fixed."""
+    from akidb_ray.cli.listing import update
+
+    given = {"name": name, "description": description}
+    update(session, _path(session, collection), given, if_version)
 
 
 @app.command("delete")
@@ -94,14 +135,14 @@ def delete_collection(
     session: Session,
     collection: Annotated[str, typer.Argument(help="Name or id.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Print the job, not its end.")] = False,
 ) -> None:
-    """Delete a collection."""
-    from akidb_ray.cli.client import path_of
-    from akidb_ray.cli.listing import delete
+    """Delete a collection with all its documents."""
+    from akidb_ray.cli.listing import confirm, remove
 
-    at = session.connection
-    path = path_of("tenants", at.tenant, "databases", at.database, "collections", collection)
-    delete(session, path, f"collection {collection!r}", yes)
+    confirm(session, f"Delete collection {collection!r} and everything in it?", yes)
+    done = f"Deleted collection {collection!r}."
+    remove(session, "DELETE", _path(session, collection), done, no_wait)
 
 
 def _collections_path(session: Session) -> str:
@@ -109,3 +150,10 @@ def _collections_path(session: Session) -> str:
 
     at = session.connection
     return path_of("tenants", at.tenant, "databases", at.database, "collections")
+
+
+def _path(session: Session, collection: str) -> str:
+    from akidb_ray.cli.client import path_of
+
+    at = session.connection
+    return path_of("tenants", at.tenant, "databases", at.database, "collections", collection)

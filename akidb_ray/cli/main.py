@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import akidb_ray
-from akidb_ray.cli import collections, databases, inspect, tenants
+from akidb_ray.cli import catalog, collections, databases, inspect, jobs, migrate, tenants
 from akidb_ray.cli.ingest import ingest
 from akidb_ray.cli.misuse import Misuse
 from akidb_ray.cli.output import print_json, print_line, printable
@@ -31,7 +31,10 @@ app.command()(search)
 app.add_typer(tenants.app, name="tenant")
 app.add_typer(databases.app, name="database")
 app.add_typer(collections.app, name="collection")
+app.add_typer(jobs.app, name="job")
 app.add_typer(inspect.app, name="inspect")
+app.add_typer(catalog.app, name="catalog")
+app.add_typer(migrate.app, name="migrate")
 
 
 @app.command()

@@ -230,11 +230,37 @@ ROWS: dict[str, tuple[tuple[str, str, Any], int, str | None, str]] = {
         "sync_policy",
         "not built",
     ),
-    "a quota, which is not built": (
+    "a quota, which is not enforced": (
         ("POST", "/v2/tenants", {"name": "Other", "quotas": {"qps_quota": 5}}),
         422,
         "quotas.qps_quota",
-        "not built",
+        "not enforced",
+    ),
+    "change of a fixed setting": (
+        ("PATCH", C, {"dimension": 32}),
+        422,
+        "dimension",
+        "cannot change after creation",
+    ),
+    "the same by the short form": (
+        ("PUT", "/v1/collections/strict", {"metric": "l2"}),
+        422,
+        "metric",
+        "cannot change after creation",
+    ),
+    "unknown parameter of a list": (("GET", f"{COLLECTIONS}?limt=5", None), 422, "limt", "known"),
+    "wrong parameter of a deletion": (("DELETE", f"{C}?wait_s=61", None), 422, "wait_s", "60"),
+    "deletion of a database that is not empty": (
+        ("DELETE", "/v2/tenants/default/databases/default", None),
+        409,
+        None,
+        "cascade",
+    ),
+    "purge of an active tenant": (
+        ("POST", "/v2/tenants/default/purge", None),
+        409,
+        None,
+        "decommission",
     ),
     "duplicate slug": (
         ("POST", "/v2/tenants", {"name": "Other", "slug": "default"}),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -83,16 +84,35 @@ def test_a_bad_row_is_named_by_its_line_and_the_others_are_saved(
     assert {hit["id"] for hit in json.loads(counted.stdout)["results"]} == {"a", "b"}
 
 
-def test_status_tenants_and_databases(akidb: Run) -> None:
-    status = akidb("status", "--json")
-    assert json.loads(status.stdout)["status"] == "ok"
-    assert akidb("tenant", "create", "Command Line", "--json").returncode == 0
-    slugs = [t["slug"] for t in json.loads(akidb("tenant", "list", "--json").stdout)["tenants"]]
-    assert "command-line" in slugs
-    made = akidb("database", "create", "main", "--tenant", "command-line")
-    assert made.returncode == 0, made.stderr
-    assert akidb("database", "delete", "main", "--tenant", "command-line", "--yes").returncode == 0
-    assert akidb("tenant", "delete", "command-line", "--yes").returncode == 0
+def test_a_tenant_lives_from_creation_to_purge(akidb: Run) -> None:
+    def ok(*arguments: str) -> Any:
+        done = akidb(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    assert ok("status")["status"] == "ok"
+    ok("tenant", "create", "Command Line", "--max-collections", "1")
+    found = ok("tenant", "list", "--search", "COMMAND")["tenants"]
+    assert [(t["slug"], t["quotas"]["max_collections"]) for t in found] == [("command-line", 1)]
+    ok("tenant", "update", "command-line", "--name", "Kommandozeile")
+    at = ("--tenant", "command-line", "--database", "main")
+    ok("database", "create", "main", "--tenant", "command-line")
+    ok("collection", "create", "films", "--dimension", "16", *at)
+    refused = akidb("collection", "create", "more", "--dimension", "16", *at)
+    assert (refused.returncode, "max_collections" in refused.stderr) == (1, True)
+    assert ok("collection", "update", "films", "--description", "x", *at)["version"] > 1
+    assert ok("collection", "get", "films", *at)["dimension"] == 16
+    assert ok("tenant", "suspend", "command-line")["status"] == "suspended"
+    assert akidb("collection", "delete", "films", "--yes", *at).returncode == 1
+    assert ok("tenant", "resume", "command-line")["status"] == "active"
+    assert ok("collection", "delete", "films", *at) == {"deleted": True}
+    ok("collection", "create", "films", "--dimension", "16", *at)
+    tenant_id = ok("tenant", "decommission", "command-line")["tenant_id"]
+    assert akidb("tenant", "purge", "command-line", "--yes").stdout.startswith("Purged")
+    assert akidb("tenant", "get", "command-line").returncode == 1
+    jobs = ok("job", "list", "--tenant", tenant_id)["jobs"]
+    assert [job["kind"] for job in jobs] == ["delete_collection", "purge_tenant"]
+    assert ok("job", "get", jobs[1]["job_id"])["state"] == "succeeded"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Values as JSON objects, the way clients see them."""
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -8,13 +10,16 @@ from fastapi import Response
 from akidb_ray.domain.collection import Collection
 from akidb_ray.domain.directory import CollectionPlace
 from akidb_ray.domain.document import StoredDocument
+from akidb_ray.domain.jobs import Job
 from akidb_ray.domain.query import Hit, ShardStatus
 from akidb_ray.domain.tenancy import Database, Tenant
 
 
-def json_response(value: Any, status: int = 200) -> Response:
+def json_response(
+    value: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
     raw = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z)
-    return Response(raw, status, media_type="application/json")
+    return Response(raw, status, headers, media_type="application/json")
 
 
 def tenant_json(tenant: Tenant) -> dict[str, Any]:
@@ -28,8 +33,11 @@ def tenant_json(tenant: Tenant) -> dict[str, Any]:
             "memory_quota_bytes": tenant.quota.memory_quota_bytes,
             "storage_quota_bytes": tenant.quota.storage_quota_bytes,
             "qps_quota": tenant.quota.qps_quota,
+            "max_collections": tenant.quota.max_collections,
+            "max_vectors_per_collection": tenant.quota.max_vectors_per_collection,
         },
-        "metadata": dict(tenant.metadata),
+        # Whatever JSON can say; orjson refuses numbers above 64 bits and halves of surrogate pairs.
+        "metadata": orjson.Fragment(json.dumps(dict(tenant.metadata))),
         "version": tenant.version,
         "created_at": tenant.created_at,
         "updated_at": tenant.updated_at,
@@ -78,7 +86,25 @@ def collection_json(collection: Collection) -> dict[str, Any]:
     }
 
 
-def status_json(place: CollectionPlace, shards: list[ShardStatus]) -> dict[str, Any]:
+def job_json(job: Job) -> dict[str, Any]:
+    return {
+        "job_id": str(job.job_id),
+        "kind": job.kind,
+        "state": job.state,
+        "tenant_id": str(job.tenant_id),
+        "subject_id": job.subject_id,
+        "subject": job.subject,
+        "total": job.total,
+        "done": job.done,
+        "error": job.error,
+        "cancel_requested": job.cancel_requested,
+        "version": job.version,
+        "created_at": job.created_at,
+        "updated_at": job.updated_at,
+    }
+
+
+def status_json(place: CollectionPlace, shards: Sequence[ShardStatus]) -> dict[str, Any]:
     return {
         "documents": sum(shard.documents for shard in shards),
         "unindexed": sum(shard.unindexed for shard in shards),

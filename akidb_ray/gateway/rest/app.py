@@ -11,13 +11,14 @@ from starlette.datastructures import Headers
 from akidb_ray import __version__
 from akidb_ray.domain.errors import AkiDBError, TooLarge, Unavailable
 from akidb_ray.gateway.authentication import Authenticator
-from akidb_ray.gateway.rest import collections, documents, health, tenants
+from akidb_ray.gateway.rest import collections, databases, documents, health, jobs, tenants
 from akidb_ray.gateway.rest.problems import (
     PROBLEM_JSON,
     add_error_handlers,
     new_request_id,
     problem_response,
 )
+from akidb_ray.gateway.rest.short_forms import full_form
 from akidb_ray.gateway.services import Services
 
 Message = MutableMapping[str, Any]
@@ -28,6 +29,13 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 _OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/redoc", "/openapi.json"})
 _REQUEST_ID = b"x-request-id"
 _MAX_REQUEST_ID_CHARACTERS = 128
+
+_DESCRIPTION = """A multi-tenant vector database that runs inside a Ray cluster.
+
+`/v1/collections` and `/collections`, with all that may follow, are short for
+`/v2/tenants/{tenant}/databases/default/collections`, where the tenant is that of the key, `default`
+for the root key. PUT on a collection does what PATCH does there.
+"""
 
 _PROBLEM = {
     "description": "A problem document (RFC 9457): what is wrong, with which field, and its code.",
@@ -59,13 +67,13 @@ def build_app(services: Services) -> FastAPI:
     app = FastAPI(
         title="AkiDB",
         version=__version__,
-        description="A multi-tenant vector database that runs inside a Ray cluster.",
+        description=_DESCRIPTION,
         lifespan=lifespan,
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
     )
     app.state.services = services
     add_error_handlers(app)
-    for module in (health, tenants, collections, documents):
+    for module in (health, tenants, databases, collections, documents, jobs):
         app.include_router(module.router)
     app.add_middleware(
         RequestFrame,
@@ -105,6 +113,9 @@ class RequestFrame:
                 # Before the body is read: a stranger's is none of our business.
                 principal = await self._authenticator.principal(Headers(scope=scope))
                 scope["state"]["principal"] = principal
+                scope["method"], scope["path"] = full_form(
+                    scope["method"], scope["path"], principal
+                )
             body = await self._read_body(scope, receive)
         except AkiDBError as error:
             await problem_response(error, request_id)(scope, receive, send_with_id)

@@ -24,10 +24,30 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Changes(BaseModel):
+    """What is to change. Fields that never change are refused by the catalog, which says so."""
+
+    model_config = ConfigDict(extra="allow")
+
+    if_version: WholeNumber | None = Field(None, description="Refuse unless it is at this version.")
+
+
+class OnlyIf(Body):
+    """For what has no other body."""
+
+    if_version: WholeNumber | None = Field(None, description="Refuse unless it is at this version.")
+
+
 class Quotas(Body):
+    """The first three are recorded, but not enforced yet: only the value that they have is taken.
+    `max_vectors_per_collection` bounds the `max_doc_count` of collections made from then on.
+    """
+
     memory_quota_bytes: WholeNumber | None = None
     storage_quota_bytes: WholeNumber | None = None
     qps_quota: WholeNumber | None = None
+    max_collections: WholeNumber | None = Field(None, description="null: no limit.")
+    max_vectors_per_collection: WholeNumber | None = Field(None, description="null: no limit.")
 
 
 class NewTenant(Body):
@@ -38,14 +58,13 @@ class NewTenant(Body):
     metadata: dict[str, Any] | None = None
 
 
-class TenantChanges(Body):
+class TenantChanges(Changes):
     name: str | None = None
     slug: str | None = None
     external_id: str | None = None
     status: str | None = None
     quotas: Quotas | None = None
     metadata: dict[str, Any] | None = None
-    if_version: WholeNumber | None = Field(None, description="Refuse unless it is at this version.")
 
 
 class NewDatabase(Body):
@@ -53,10 +72,9 @@ class NewDatabase(Body):
     description: str = ""
 
 
-class DatabaseChanges(Body):
+class DatabaseChanges(Changes):
     name: str | None = None
     description: str | None = None
-    if_version: WholeNumber | None = None
 
 
 class NewCollection(Body):
@@ -94,14 +112,14 @@ class NewCollection(Body):
     description: str = ""
 
 
-class CollectionChanges(BaseModel):
-    """Settings other than these are fixed when a collection is made, and the catalog says so."""
-
-    model_config = ConfigDict(extra="allow")
-
+class CollectionChanges(Changes):
     name: str | None = None
     description: str | None = None
-    if_version: WholeNumber | None = None
+
+
+def changes_of(body: Changes) -> dict[str, Any]:
+    """What the request names, with null where it says so."""
+    return body.model_dump(exclude_unset=True, exclude={"if_version"})
 
 
 class NewDocument(Body):

@@ -1,9 +1,12 @@
 """Is it alive, is it ready, what is there."""
 
+from typing import Any
+
 from fastapi import APIRouter, Response
 
 from akidb_ray import __version__
-from akidb_ray.domain.errors import Unavailable
+from akidb_ray.domain.errors import AkiDBError, Unavailable
+from akidb_ray.domain.health import BackupStatus, CatalogHealth
 from akidb_ray.gateway.rest.answers import json_response
 from akidb_ray.gateway.rest.context import Caller, Use
 
@@ -19,7 +22,7 @@ async def healthz() -> Response:
 async def readyz(services: Use) -> Response:
     if not services.copy.is_loaded:
         await services.copy.catch_up()
-    alive = await services.stores_alive()
+    alive = await services.cluster.stores_alive()
     if not any(alive.values()):
         raise Unavailable("no shard host answers")
     return json_response({"status": "ready"})
@@ -27,18 +30,41 @@ async def readyz(services: Use) -> Response:
 
 @router.get("/v2/cluster/health", summary="What this cluster holds")
 async def cluster_health(services: Use, caller: Caller) -> Response:
-    directory = await services.tenants.cluster(caller)
-    alive = await services.stores_alive()
+    health = await services.cluster.health(caller)
     return json_response(
         {
-            "status": "ok" if all(alive.values()) else "degraded",
+            "status": "ok" if health.is_whole else "degraded",
             "version": __version__,
-            "catalog_version": directory.version,
-            "tenants": len(directory.all_tenants()),
-            "collections": directory.collection_count,
+            "catalog_version": health.catalog_version,
+            "tenants": health.tenants,
+            "collections": health.collections,
+            "catalog": _catalog_json(health.catalog),
             "stores": [
-                {"store_id": str(store_id), "host": host, "alive": alive.get(store_id, False)}
-                for store_id, host in sorted(directory.stores.items())
+                {"store_id": str(store.store_id), "host": store.host, "alive": store.alive}
+                for store in health.stores
             ],
         }
     )
+
+
+def _catalog_json(catalog: CatalogHealth | AkiDBError) -> dict[str, Any]:
+    if isinstance(catalog, AkiDBError):
+        unknown = {"version": None, "epoch": None, "backup": None}
+        return {"alive": False, **unknown, "error": catalog.detail}
+    return {
+        "alive": True,
+        "version": catalog.version,
+        "epoch": catalog.epoch,
+        "backup": _backup_json(catalog.backup),
+        "error": None,
+    }
+
+
+def _backup_json(backup: BackupStatus) -> dict[str, Any]:
+    return {
+        "where": backup.where,
+        "at": backup.taken_at,
+        "version": backup.version,
+        "behind": backup.behind,
+        "error": backup.error,
+    }

@@ -1,105 +1,114 @@
-"""Routes of tenants and databases."""
+"""Routes of tenants."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
-from akidb_ray.domain.tenancy import TenantQuota
-from akidb_ray.gateway.rest.answers import database_json, json_response, tenant_json
-from akidb_ray.gateway.rest.bodies import (
-    Body,
-    DatabaseChanges,
-    NewDatabase,
-    NewTenant,
-    Quotas,
-    TenantChanges,
-)
-from akidb_ray.gateway.rest.context import Caller, PageCursor, PageLimit, Use, page
+from akidb_ray.domain.tenancy import Tenant, TenantStatus
+from akidb_ray.gateway.rest.answers import json_response, tenant_json
+from akidb_ray.gateway.rest.bodies import NewTenant, OnlyIf, Quotas, TenantChanges, changes_of
+from akidb_ray.gateway.rest.conditions import MatchedVersion, NoVersion, etag, one_condition
+from akidb_ray.gateway.rest.context import Caller, Use
+from akidb_ray.gateway.rest.jobs import BEGUN, removal_response
+from akidb_ray.gateway.rest.lists import Deletion, TenantList, listing_of, page_response
+from akidb_ray.gateway.rest.schemas import TenantAnswer, TenantsAnswer
 
-router = APIRouter(prefix="/v2/tenants", tags=["tenants and databases"])
+router = APIRouter(prefix="/v2/tenants", tags=["tenants"])
 
 
-@router.post("", status_code=201, summary="Create a tenant")
+@router.post("", status_code=201, summary="Create a tenant", response_model=TenantAnswer)
 async def create_tenant(services: Use, caller: Caller, body: NewTenant) -> Response:
-    quota = TenantQuota(**_quota_changes(body.quotas)) if body.quotas else None
     tenant = await services.tenants.create(
-        caller, body.name, body.slug, body.external_id, quota, body.metadata
+        caller, body.name, body.slug, body.external_id, _quotas(body.quotas), body.metadata
     )
-    return json_response(tenant_json(tenant), 201)
+    return _response(tenant, 201)
 
 
-@router.get("", summary="List tenants")
+@router.get("", summary="List and search tenants", response_model=TenantsAnswer)
 async def list_tenants(
-    services: Use, caller: Caller, limit: PageLimit = 100, cursor: PageCursor = None
+    services: Use, caller: Caller, query: Annotated[TenantList, Query()]
 ) -> Response:
-    tenants = await services.tenants.list_all(caller)
-    shown, following = page(tenants, lambda tenant: tenant.slug, limit, cursor)
-    return json_response({"tenants": [tenant_json(t) for t in shown], "next_cursor": following})
+    tenants = await services.tenants.list(caller, listing_of(query, query.status))
+    return page_response("tenants", tenants, tenant_json)
 
 
-@router.get("/{tenant}", summary="Get a tenant, by slug or id")
+@router.get("/{tenant}", summary="Get a tenant, by slug or id", response_model=TenantAnswer)
 async def get_tenant(services: Use, caller: Caller, tenant: str) -> Response:
-    return json_response(tenant_json(await services.tenants.get(caller, tenant)))
+    return _response(await services.tenants.get(caller, tenant))
 
 
-@router.patch("/{tenant}", summary="Change a tenant")
+@router.patch("/{tenant}", summary="Change a tenant", response_model=TenantAnswer)
 async def update_tenant(
-    services: Use, caller: Caller, tenant: str, body: TenantChanges
+    services: Use, caller: Caller, tenant: str, body: TenantChanges, version: MatchedVersion
 ) -> Response:
-    changes = {**_changes(body), **_quota_changes(body.quotas)}
+    changes = {**changes_of(body), **_quotas(body.quotas)}
     changes.pop("quotas", None)
-    updated = await services.tenants.update(caller, tenant, changes, body.if_version)
-    return json_response(tenant_json(updated))
+    if_version = one_condition(version, body.if_version)
+    return _response(await services.tenants.update(caller, tenant, changes, if_version))
 
 
-@router.delete("/{tenant}", summary="Decommission a tenant; its data stays until it is purged")
-async def delete_tenant(services: Use, caller: Caller, tenant: str) -> Response:
-    return json_response(tenant_json(await services.tenants.delete(caller, tenant)))
-
-
-@router.post("/{tenant}/databases", status_code=201, summary="Create a database")
-async def create_database(
-    services: Use, caller: Caller, tenant: str, body: NewDatabase
+@router.post(
+    "/{tenant}/suspend",
+    summary="Suspend a tenant: it reads and writes nothing until it is resumed",
+    response_model=TenantAnswer,
+)
+async def suspend_tenant(
+    services: Use,
+    caller: Caller,
+    tenant: str,
+    version: MatchedVersion,
+    body: OnlyIf | None = None,
 ) -> Response:
-    database = await services.databases.create(caller, tenant, body.name, body.description)
-    return json_response(database_json(database), 201)
+    if_version = one_condition(version, body.if_version if body else None)
+    suspended = TenantStatus.SUSPENDED
+    return _response(await services.tenants.move(caller, tenant, suspended, if_version))
 
 
-@router.get("/{tenant}/databases", summary="List databases")
-async def list_databases(
-    services: Use, caller: Caller, tenant: str, limit: PageLimit = 100, cursor: PageCursor = None
+@router.post(
+    "/{tenant}/resume", summary="Let a suspended tenant go on", response_model=TenantAnswer
+)
+async def resume_tenant(
+    services: Use,
+    caller: Caller,
+    tenant: str,
+    version: MatchedVersion,
+    body: OnlyIf | None = None,
 ) -> Response:
-    databases = await services.databases.list_all(caller, tenant)
-    shown, following = page(databases, lambda database: database.name, limit, cursor)
-    return json_response({"databases": [database_json(d) for d in shown], "next_cursor": following})
-
-
-@router.get("/{tenant}/databases/{database}", summary="Get a database, by name or id")
-async def get_database(services: Use, caller: Caller, tenant: str, database: str) -> Response:
-    return json_response(database_json(await services.databases.get(caller, tenant, database)))
-
-
-@router.patch("/{tenant}/databases/{database}", summary="Change a database")
-async def update_database(
-    services: Use, caller: Caller, tenant: str, database: str, body: DatabaseChanges
-) -> Response:
-    updated = await services.databases.update(
-        caller, tenant, database, _changes(body), body.if_version
-    )
-    return json_response(database_json(updated))
+    if_version = one_condition(version, body.if_version if body else None)
+    active = TenantStatus.ACTIVE
+    return _response(await services.tenants.move(caller, tenant, active, if_version))
 
 
 @router.delete(
-    "/{tenant}/databases/{database}", status_code=204, summary="Delete an empty database"
+    "/{tenant}",
+    summary="Decommission a tenant for good; its data stays until it is purged",
+    response_model=TenantAnswer,
 )
-async def delete_database(services: Use, caller: Caller, tenant: str, database: str) -> Response:
-    await services.databases.delete(caller, tenant, database)
-    return Response(status_code=204)
+async def decommission_tenant(
+    services: Use, caller: Caller, tenant: str, version: MatchedVersion
+) -> Response:
+    decommissioned = TenantStatus.DECOMMISSIONED
+    return _response(await services.tenants.move(caller, tenant, decommissioned, version))
 
 
-def _changes(body: Body) -> dict[str, Any]:
-    return body.model_dump(exclude_unset=True, exclude={"if_version"})
+@router.post(
+    "/{tenant}/purge",
+    status_code=204,
+    summary="Remove a decommissioned tenant with all that is in it",
+    responses=BEGUN,
+    dependencies=[NoVersion],
+)
+async def purge_tenant(
+    services: Use, caller: Caller, tenant: str, query: Annotated[Deletion, Query()]
+) -> Response:
+    job = await services.tenants.purge(caller, tenant)
+    return await removal_response(services, job, query.wait_s)
 
 
-def _quota_changes(quotas: Quotas | None) -> dict[str, Any]:
-    return quotas.model_dump(exclude_none=True) if quotas else {}
+def _response(tenant: Tenant, status: int = 200) -> Response:
+    return json_response(tenant_json(tenant), status, etag(tenant.version))
+
+
+def _quotas(quotas: Quotas | None) -> dict[str, Any]:
+    """Those that were given; null stands for no limit."""
+    return quotas.model_dump(exclude_unset=True) if quotas else {}

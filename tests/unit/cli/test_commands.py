@@ -9,8 +9,7 @@ import pytest
 
 import akidb_ray
 
-DATABASES = "/v2/tenants/default/databases"
-COLLECTIONS = f"{DATABASES}/default/collections"
+COLLECTIONS = "/v2/tenants/default/databases/default/collections"
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -32,6 +31,7 @@ def test_status_shows_what_the_cluster_says(akidb: Any, wire: Any, reply: Any) -
         "status": "ok",
         "version": "0.1.0",
         "tenants": 2,
+        "catalog": catalog_health(),
         "stores": [{"store_id": "0198", "host": "alive"}],
     }
     wire.on("GET /readyz", reply({"status": "ready"}))
@@ -39,8 +39,35 @@ def test_status_shows_what_the_cluster_says(akidb: Any, wire: Any, reply: Any) -
     ran = akidb("status", "--api-key", "k")
     assert ran.code == 0
     assert "alive" in ran.out
+    assert "version 12 in term 3" in ran.out
+    assert "version 11 of 2026-01-31T12:00:00Z in /backups, changed since" in ran.out
+    assert "backup error" not in ran.out
     assert wire.asked[1].headers["authorization"] == "Bearer k"
     assert akidb("status", "--json").json == {"url": wire.url, **health}
+
+
+def catalog_health(**backup: Any) -> dict[str, Any]:
+    newest = {"where": "/backups", "at": "2026-01-31T12:00:00Z", "version": 11, "behind": True}
+    shown = {**newest, "error": None, **backup}
+    return {"alive": True, "version": 12, "epoch": 3, "backup": shown, "error": None}
+
+
+@pytest.mark.parametrize(
+    ("catalog", "shown"),
+    [
+        (catalog_health(error="disk full"), ["version 11 of", "backup error  disk full"]),
+        (catalog_health(version=None, at=None, behind=False), ["backup   none yet\n"]),
+        ({"alive": False, "error": "it is not running"}, ["can't be asked: it is not running"]),
+    ],
+)
+def test_status_tells_what_is_wrong_with_catalog_and_backups(
+    akidb: Any, wire: Any, reply: Any, catalog: dict[str, Any], shown: list[str]
+) -> None:
+    wire.on("GET /readyz", reply({"status": "ready"}))
+    wire.on("GET /v2/cluster/health", reply({"status": "ok", "catalog": catalog}))
+    ran = akidb("status")
+    assert ran.code == 0
+    assert all(text in ran.out for text in shown), ran.out
 
 
 def test_status_of_a_server_that_is_not_ready_is_an_error(
@@ -76,6 +103,11 @@ def test_a_defect_is_one_line_too(akidb: Any, wire: Any, reply: Any) -> None:
         ["search", "words", "--vector", "[1]", "--collection", "films"],
         ["search", "words", "--filter", "{", "--collection", "films"],
         ["collection", "create", "films", "--metric", "hamming"],
+        ["collection", "update", "films"],
+        ["collection", "list", "--limit", "0"],
+        ["tenant", "list", "--status", "asleep"],
+        ["tenant", "update", "acme", "--max-collections", "many"],
+        ["tenant", "create", "Acme", "--metadata", "{"],
         ["ingest", "--collection", "films"],
         ["status", "--url", "localhost"],
         ["status", "--profile-file", "/nowhere.toml"],
@@ -87,72 +119,6 @@ def test_wrong_usage_ends_with_2_and_asks_nothing(
     ran = akidb(*arguments)
     assert (ran.code, ran.out, wire.asked) == (2, "", [])
     assert "Traceback" not in ran.err
-
-
-def test_a_tenant_is_created_with_what_was_given_only(akidb: Any, wire: Any, reply: Any) -> None:
-    made = {"tenant_id": "0198", "slug": "acme", "status": "active"}
-    wire.on("POST /v2/tenants", reply(made, 201))
-    ran = akidb("tenant", "create", "Acme", "--slug", "acme", "--qps-quota", 5, "--json")
-    assert ran.json == made
-    body = {"name": "Acme", "slug": "acme", "quotas": {"qps_quota": 5}}
-    assert wire.asked[0].body == body
-    assert "acme" in akidb("tenant", "create", "Acme").out
-
-
-def test_all_pages_of_a_list_are_shown(akidb: Any, wire: Any, reply: Any) -> None:
-    def page(asked: Any) -> Any:
-        if "cursor=next" in asked.path:
-            return reply({"tenants": [{"slug": "b", "name": "B"}], "next_cursor": None})
-        return reply({"tenants": [{"slug": "a", "name": "A"}], "next_cursor": "next"})
-
-    wire.on("GET /v2/tenants", page)
-    listed = akidb("tenant", "list", "--json").json
-    assert [tenant["slug"] for tenant in listed["tenants"]] == ["a", "b"]
-    assert len(akidb("tenant", "list").out.strip().splitlines()) == 4
-
-
-def test_an_empty_list_says_so(akidb: Any, wire: Any, reply: Any) -> None:
-    wire.on(f"GET {DATABASES}", reply({"databases": [], "next_cursor": None}))
-    assert akidb("database", "list").out == "There are no databases.\n"
-    assert akidb("database", "list", "--json").json == {"databases": []}
-
-
-def test_a_collection_has_every_setting_as_an_option(akidb: Any, wire: Any, reply: Any) -> None:
-    settings = {
-        "name": "films",
-        "dimension": 384,
-        "metric": "dot",
-        "shard_count": 2,
-        "embedding_model": "all-MiniLM-L6-v2",
-        "index_kind": "flat",
-        "hnsw_m": 16,
-        "hnsw_ef_construction": 100,
-        "hnsw_engine": "hnswlib",
-        "language": "german",
-        "replica_factor": 1,
-        "tiering_policy": "memory",
-        "sync_policy": "continuous",
-        "wal_retention_seconds": 60,
-        "max_doc_count": 10,
-        "description": "Films",
-    }
-    path = "/v2/tenants/acme/databases/main/collections"
-    wire.on(f"POST {path}", reply({"name": "films"}, 201))
-    options = [
-        f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if name != "name"
-    ]
-    ran = akidb("collection", "create", "films", *options, "--tenant=acme", "--database=main")
-    assert ran.code == 0, ran.err
-    assert wire.asked[0].body == settings
-
-
-def test_a_deleted_thing_is_named(akidb: Any, wire: Any, reply: Any, refuse: Any) -> None:
-    wire.on(f"DELETE {COLLECTIONS}/films", reply(None, 204))
-    assert akidb("collection", "delete", "films", "--yes").out == "Deleted collection 'films'.\n"
-    assert akidb("collection", "delete", "films", "--json").json == {"deleted": True}
-    wire.on("DELETE /v2/tenants/acme", refuse(409, "invalid_state", "tenant is decommissioned"))
-    ran = akidb("tenant", "delete", "acme")
-    assert (ran.code, ran.err) == (1, "akidb: tenant is decommissioned\n")
 
 
 def test_a_search_shows_a_table_that_a_person_can_read(akidb: Any, wire: Any, reply: Any) -> None:

@@ -45,7 +45,7 @@ async def test_a_defect_of_ours_is_answered_as_a_problem(
     async def broken(*_: object) -> None:
         raise ZeroDivisionError("in the depths")
 
-    monkeypatch.setattr(type(database.services.tenants), "list_all", broken)
+    monkeypatch.setattr(type(database.services.tenants), "list", broken)
     answer = await database.client.get("/v2/tenants")
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"

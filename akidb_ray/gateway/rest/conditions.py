@@ -1,0 +1,48 @@
+"""Changes that are carried out on one version only: `If-Match` and `ETag`, or `if_version`."""
+
+import re
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+
+from akidb_ray.domain.errors import InvalidArgument
+
+_VERSION = re.compile(r'"([1-9][0-9]{0,17})"')
+_HEADER = "If-Match"
+
+IfMatch = Annotated[
+    str | None,
+    Header(alias=_HEADER, description='Refuse unless it is at this version, such as "3".'),
+]
+
+
+def etag(version: int) -> dict[str, str]:
+    """The header that tells the version of what is answered."""
+    return {"etag": f'"{version}"'}
+
+
+def one_condition(of_header: int | None, of_body: int | None) -> int | None:
+    """The version to insist on. Raises InvalidArgument when header and body name two."""
+    if of_header is None or of_body is None or of_header == of_body:
+        return of_body if of_header is None else of_header
+    raise InvalidArgument("if_version", f"is {of_body}, but {_HEADER} says {of_header}")
+
+
+def _matched_version(if_match: IfMatch = None) -> int | None:
+    # What does not exist is answered by 404 anyway, so "*" asks for nothing more.
+    if if_match is None or if_match.strip() == "*":
+        return None
+    version = _VERSION.fullmatch(if_match.strip())
+    if version is None:
+        raise InvalidArgument(_HEADER, 'must be one version in quotes, such as "3"')
+    return int(version[1])
+
+
+def _no_version(request: Request) -> None:
+    if _matched_version(request.headers.get(_HEADER)) is not None:
+        raise InvalidArgument(_HEADER, "is not carried out here; leave it out")
+
+
+MatchedVersion = Annotated[int | None, Depends(_matched_version)]
+NoVersion = Depends(_no_version)
+"""For routes that would have to ignore the condition: they refuse it instead."""
