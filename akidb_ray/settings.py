@@ -56,6 +56,14 @@ class ShardSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CatalogSettings:
+    backup_uri: str = ""
+    backup_delay_s: float = 2.0
+    backup_interval_s: float = 3600.0
+    backups_kept: int = 24
+
+
+@dataclass(frozen=True, slots=True)
 class EmbeddingSettings:
     models: tuple[str, ...] = ("all-MiniLM-L6-v2",)
     replicas: int = 0
@@ -68,6 +76,7 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     ray: RaySettings = field(default_factory=RaySettings)
     shard: ShardSettings = field(default_factory=ShardSettings)
+    catalog: CatalogSettings = field(default_factory=CatalogSettings)
     embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
 
 

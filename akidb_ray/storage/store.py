@@ -46,7 +46,7 @@ def open_store(fs: FileSystem, cluster_id: ClusterId, lock_wait_s: float) -> Sto
                 "cluster_id": str(cluster_id),
             }
             fs.replace(_IDENTITY, orjson.dumps(identity))
-        store_id, owner = _read_identity(fs)
+        store_id, owner = read_identity(fs)
         if owner != cluster_id:
             raise InvalidState("store", f"part of cluster {owner}", f"use in cluster {cluster_id}")
         return Store(store_id, cluster_id, fs, lock)
@@ -55,7 +55,8 @@ def open_store(fs: FileSystem, cluster_id: ClusterId, lock_wait_s: float) -> Sto
         raise
 
 
-def _read_identity(fs: FileSystem) -> tuple[StoreId, ClusterId]:
+def read_identity(fs: FileSystem) -> tuple[StoreId, ClusterId]:
+    """Of a store that may be in use. Raises NotFound for a folder that is no store, Corrupt."""
     try:
         identity = orjson.loads(fs.read(_IDENTITY))
         if identity["format"] != _FORMAT:
