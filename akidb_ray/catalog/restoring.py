@@ -152,7 +152,7 @@ def _keep_aside(file: Path, present: Sequence[Path], now: datetime) -> Path:
     scratch = file.with_name(f"{name}.copying")
     for left in file.parent.glob(f"{file.name}.replaced-*.copying"):
         shutil.rmtree(left)
-    scratch.mkdir()
+    scratch.mkdir(mode=0o700)
     for path in present:
         sync(Path(shutil.copyfile(path, scratch / path.name)))
     sync(scratch)

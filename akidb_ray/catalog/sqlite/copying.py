@@ -15,7 +15,7 @@ from akidb_ray.catalog.sqlite.translation import translated
 from akidb_ray.domain.errors import Corrupt, NotFound
 
 # What SQLite keeps beside a file: its write-ahead log, the log's index, its rollback journal.
-COMPANIONS = ("-wal", "-shm", "-journal")
+_COMPANIONS = ("-wal", "-shm", "-journal")
 _PAGES_PER_STEP = 1024
 _MOST_PROBLEMS = 20
 
@@ -76,7 +76,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 def companions(path: Path) -> list[Path]:
     """What SQLite may keep beside a file."""
-    return [path.with_name(path.name + suffix) for suffix in COMPANIONS]
+    return [path.with_name(path.name + suffix) for suffix in _COMPANIONS]
 
 
 def remove_database(path: Path) -> None:

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from akidb_ray.catalog.sqlite.copying import COMPANIONS, copy_database, remove_database, sync
+from akidb_ray.catalog.sqlite.copying import companions, copy_database, remove_database, sync
 from akidb_ray.catalog.sqlite.translation import translated
 from akidb_ray.domain.errors import Corrupt, Unavailable
 
@@ -109,6 +109,6 @@ def _copy_owner(source: Path, target: Path) -> None:
 def check_no_stray_log(file: Path) -> None:
     """Raise Corrupt when a log lies where a missing file was: its last changes are in there."""
     with translated(file):
-        for stray in (file.with_name(file.name + suffix) for suffix in COMPANIONS):
+        for stray in companions(file):
             if not file.exists() and stray.exists():
                 raise Corrupt(str(stray), "belongs to a catalog file that is gone; restore it")
