@@ -28,7 +28,7 @@ serve: $(STAMP) ## run the database in the foreground
 
 test: $(STAMP) ## all tests, with coverage
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --cov=akidb_ray --cov-report=term --cov-fail-under=85
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder --cov=akidb_ray --cov-report=term --cov-fail-under=85
 
 soak: $(STAMP) ## kill a shard, then the catalog, again and again, for SOAK_SECONDS each (half an hour)
 	@SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest tests/crash/test_kill.py tests/crash/test_catalog_kill.py -q -s

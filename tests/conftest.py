@@ -11,7 +11,11 @@ from tests.serving import ServerProcess
 
 
 class Scheduling(LoadScopeScheduling):
-    """What one of several workers gets: all tests that need Ray, or those of one file."""
+    """What one of several workers gets: all tests that need Ray, or those of one file.
+
+    Those with Ray take the longest, so they come first: `--no-loadscope-reorder` keeps the order of
+    the collection.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", maxsplit=1)[0]
