@@ -2,13 +2,16 @@
 
 Of what changed, the first change decides when: writes that go on and on keep no backup waiting. A
 target that fails is tried again, after longer and longer times, and nothing else waits for it.
+
+Backups at the target that this catalog can't have made are of a course that it left, when an older
+data folder was put back. They are told of, moved out of the way of its own, and never removed.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,9 +21,10 @@ from akidb_ray.catalog.backups import (
     Backups,
     Series,
     check_backup_uri,
+    of_another_course,
     open_backup_store,
 )
-from akidb_ray.catalog.sqlite.facts import read_facts
+from akidb_ray.catalog.sqlite.facts import CatalogFacts, read_facts
 from akidb_ray.domain.errors import AkiDBError, Internal, InvalidArgument
 from akidb_ray.domain.health import BackupStatus
 from akidb_ray.domain.ids import ClusterId
@@ -100,6 +104,10 @@ class BackupLoop:
         delay_s, interval_s = settings.backup_delay_s, settings.backup_interval_s
         self._timing = Timing(delay_s, interval_s, now, changed_at=now, schedule_behind=True)
         self._error: AkiDBError | None = None
+        self._untidy: AkiDBError | None = None
+        self._began: CatalogFacts | None = None
+        self._left = ""
+        self._to_set_aside: list[Backup] = []
 
     @property
     def status(self) -> BackupStatus:
@@ -109,8 +117,16 @@ class BackupLoop:
             version=None if newest is None else newest.version,
             taken_at=None if newest is None else newest.taken_at,
             behind=self._timing.changed_at is not None,
-            error=None if self._error is None else self._error.detail,
+            error="; ".join(self._problems()) or None,
         )
+
+    def _problems(self) -> Iterator[str]:
+        if self._error is not None:
+            yield self._error.detail
+        if self._untidy is not None:
+            yield f"older backups can't be removed: {self._untidy.detail}"
+        if self._left:
+            yield self._left
 
     def notify(self, version: int) -> None:
         """Say that the catalog has this version now. To be called in the loop that runs `run`."""
@@ -142,14 +158,12 @@ class BackupLoop:
         error: AkiDBError | None = None
         try:
             backup = await asyncio.to_thread(self._take, series)
-        except AkiDBError as failed:
-            error = failed
-        except Exception as defect:
-            _log.exception("backing up the catalog failed by a defect")
-            error = Internal(f"{type(defect).__name__} in backing up the catalog")
+        except Exception as failed:
+            error = _ours(failed)
         else:
             self._newest[series] = backup
             self._settle(series, backup, started_at)
+            await self._tidy(series)
         self._note(error)
         ended_at = self._seconds()
         failures = 0 if error is None else self._timing.failures + 1
@@ -168,18 +182,59 @@ class BackupLoop:
 
     def _take(self, series: Series) -> Backup:
         """In a thread: take one, unless the newest there is as new as the file."""
-        version = read_facts(self._file).version
+        facts = read_facts(self._file)
+        # A target that is away for long must not be compared with what came about meanwhile.
+        self._began = self._began or facts
         if self._backups is None:
-            store = open_backup_store(self._settings.backup_uri, self._file.parent)
-            backups = Backups(store, self._cluster_id)
-            for backup in reversed(backups.list()):
-                self._newest[backup.series] = backup
-            self._backups = backups
+            self._backups = self._look(self._began, facts.version)
         newest = self._newest.get(series)
-        if newest is not None and newest.version == version:
+        if newest is not None and newest.version == facts.version:
             return newest
-        kept = self._settings.backups_kept
-        return self._backups.take(self._file, series, self._clock(), kept)
+        return self._backups.add(self._file, series, self._clock())
+
+    def _look(self, began: CatalogFacts, version: int) -> Backups:
+        """What the target has: which are this catalog's newest, and which are not its own.
+
+        The catalog is at `version` now.
+        """
+        store = open_backup_store(self._settings.backup_uri, self._file.parent)
+        backups = Backups(store, self._cluster_id)
+        found = backups.list()
+        newest = {b.series: b for b in reversed(found) if b.series in _SERIES}
+        # One of the same version may be of another course. What it holds says whether.
+        same = {s: b for s, b in newest.items() if b.version == version}
+        held = {s: b for s, b in same.items() if backups.holds(b, self._file)}
+        others = of_another_course(found, began.version, began.epoch, known_course=bool(held))
+        own = {s: b for s, b in newest.items() if s not in same and b not in others}
+        left = next((b for b in found if b in others or b.series is Series.LEFT), None)
+        if left is not None:
+            self._left = (
+                f"{backups.where} holds backups of another course of this catalog, up to"
+                f" {left.name}, and this one was at version {began.version} in term {began.epoch};"
+                " they are kept as `left-...`: restore one, or remove them, see docs/backup.md"
+            )
+            _log.error("%s", self._left)
+        self._newest = own | held
+        self._to_set_aside = others
+        return backups
+
+    async def _tidy(self, series: Series) -> None:
+        """What fails here costs no backup, and is tried again with the next one."""
+        error: AkiDBError | None = None
+        try:
+            await asyncio.to_thread(self._make_room, series)
+        except Exception as failed:
+            error = _ours(failed)
+        if error is not None and type(error) is not type(self._untidy):
+            _log.warning("older backups of the catalog can't be removed: %s", error)
+        self._untidy = error
+
+    def _make_room(self, series: Series) -> None:
+        """In a thread: remove older ones of the series, after those of another course are safe."""
+        assert self._backups is not None
+        self._backups.set_aside(self._to_set_aside)
+        self._to_set_aside = []
+        self._backups.prune(series, self._settings.backups_kept)
 
     def _note(self, error: AkiDBError | None) -> None:
         """Log the first failure of a kind, and the end of failing."""
@@ -188,3 +243,10 @@ class BackupLoop:
         if error is None and self._error is not None:
             _log.info("the catalog is backed up again")
         self._error = error
+
+
+def _ours(error: Exception) -> AkiDBError:
+    if isinstance(error, AkiDBError):
+        return error
+    _log.error("backing up the catalog failed by a defect", exc_info=error)
+    return Internal(f"{type(error).__name__} in backing up the catalog")

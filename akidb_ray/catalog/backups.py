@@ -4,24 +4,28 @@ Each cluster has a folder of its own there, named by its id, so that two that sh
 touch each other's. A backup's name says what is in it, and holds the checksum of its bytes: a name
 and content that belong together need no other record, and no half of one passes for a whole.
 
-A new backup is fetched again and opened before older ones of its series are removed.
+The newest is the one that was taken last, whatever its version: a data folder that was put back
+goes on from a lower one. So each gets a time after those of all that are there, also where clocks
+went back. It is fetched again and opened before older ones of its series are removed.
 """
 
 import contextlib
+import os
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
+from akidb_ray.catalog.content import content_digest
 from akidb_ray.catalog.sqlite.copying import check_database, copy_database
 from akidb_ray.catalog.sqlite.facts import CatalogFacts, read_facts
 from akidb_ray.catalog.sqlite.translation import translated
-from akidb_ray.domain.errors import Corrupt, InvalidArgument, NotFound
+from akidb_ray.domain.errors import AkiDBError, Corrupt, InvalidArgument, NotFound, StorageFailed
 from akidb_ray.domain.ids import ClusterId
 from akidb_ray.storage.checksum import crc32c
 from akidb_ray.storage.object_store import ObjectStore, open_object_store
@@ -29,7 +33,7 @@ from akidb_ray.storage.os_filesystem import OsFileSystem
 
 BACKUPS_FOLDER = "backups"
 _NAME = re.compile(
-    r"(change|schedule|manual)-([0-9]{12,})-([0-9]{8,})-([0-9]{8}T[0-9]{6}Z)-([0-9a-f]{8})\.sqlite"
+    r"(change|schedule|manual|left)-([0-9]{12,})-([0-9]{8,})-([0-9]{8}T[0-9]{6}Z)-([0-9a-f]{8})\.sqlite"
 )
 _URI_FIELD = "catalog.backup_uri"
 _TIME = "%Y%m%dT%H%M%SZ"
@@ -38,11 +42,13 @@ _WORK_AGE_S = 3600.0
 
 
 class Series(StrEnum):
-    """Backups of a series are removed only for newer ones of the same."""
+    """Backups of a series are removed only for newer ones of the same; those `left` never are."""
 
     CHANGE = "change"
     SCHEDULE = "schedule"
     MANUAL = "manual"
+    LEFT = "left"
+    """Of a course that the catalog left when an older data folder was put back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +65,15 @@ class Backup:
 
     @property
     def name(self) -> str:
-        """Names of a series sort as their versions do."""
         return (
             f"{self.series}-{self.version:012d}-{self.epoch:08d}"
             f"-{self.taken_at.astimezone(UTC):{_TIME}}-{self.checksum:08x}.sqlite"
         )
 
     @property
-    def age_order(self) -> tuple[int, datetime, str]:
-        """Larger for a newer one."""
-        return self.version, self.taken_at, self.name
+    def age_order(self) -> tuple[datetime, int, int]:
+        """Larger for a newer one. Names know whole seconds only, and so does this."""
+        return self.taken_at.replace(microsecond=0), self.epoch, self.version
 
 
 def parse_backup(name: str) -> Backup | None:
@@ -89,6 +94,33 @@ def surplus(backups: list[Backup], series: Series, keep: int) -> list[Backup]:
     return own[: -max(1, keep)]
 
 
+def taken_after(backups: Iterable[Backup], backup: Backup) -> Backup:
+    """The backup, with a later time if it would not be the newest of all."""
+    newest = max((b.age_order for b in backups), default=None)
+    if newest is None or backup.age_order > newest:
+        return backup
+    return replace(backup, taken_at=newest[0] + timedelta(seconds=1))
+
+
+def of_another_course(
+    backups: Iterable[Backup], version: int, epoch: int, *, known_course: bool
+) -> list[Backup]:
+    """Those that a catalog just opened, now at `version` and in the term `epoch`, can't have made.
+
+    Each opening begins a term above all before it, and no version is lower than the one before: so
+    a backup that is further belongs to a course that was left, with all that were taken before it.
+    On a `known_course` the term says nothing: the newest backup has the same content.
+    """
+    own = [b for b in backups if b.series is not Series.LEFT]
+    ahead = [
+        b.age_order
+        for b in own
+        if b.series is not Series.MANUAL
+        and (b.version > version or (b.epoch >= epoch and not known_course))
+    ]
+    return [b for b in own if ahead and b.age_order <= max(ahead)]
+
+
 class Backups:
     """The backups of one cluster in a store. Methods block.
 
@@ -107,7 +139,17 @@ class Backups:
         return sorted(backups, key=lambda backup: backup.age_order, reverse=True)
 
     def take(self, file: Path, series: Series, now: datetime, keep: int) -> Backup:
-        """Back up the catalog at `file`, which may be in use; keep the newest `keep` of the series.
+        """`add`, then `prune`. Raises StorageFailed, which says so, when only that fails."""
+        backup = self.add(file, series, now)
+        try:
+            self.prune(series, keep)
+        except AkiDBError as error:
+            reason = f"{backup.name} was taken, but older ones can't be removed: {error.detail}"
+            raise StorageFailed(reason) from error
+        return backup
+
+    def add(self, file: Path, series: Series, now: datetime) -> Backup:
+        """Back up the catalog at `file`, which may be in use.
 
         Raises NotFound without the file, InvalidArgument when it is another cluster's, Corrupt.
         """
@@ -116,15 +158,48 @@ class Backups:
             facts = self._own(folder / "copy")
             content = OsFileSystem(folder).map(PurePosixPath("copy"))
             backup = Backup(series, facts.version, facts.epoch, now, crc32c(content))
+            backup = taken_after(self.list(), backup)
             self._store.put(self._path(backup), content)
             try:
                 self.fetch(backup, folder / "fetched")
             except Corrupt:
                 self._store.remove(self._path(backup))
                 raise
+        return backup
+
+    def prune(self, series: Series, keep: int) -> None:
+        """Remove all of a series but the newest `keep`, at least 1."""
         for old in surplus(self.list(), series, keep):
             self._store.remove(self._path(old))
-        return backup
+
+    def set_aside(self, backups: Iterable[Backup]) -> None:
+        """Move these to the series `left`. After a failure some are moved; do it again.
+
+        Raises Corrupt when one did not arrive whole. It is still there under its old name.
+        """
+        there = set(self._store.list(str(self._cluster_id)))
+        for backup in backups:
+            left = replace(backup, series=Series.LEFT)
+            with contextlib.suppress(NotFound):
+                if left.name not in there:
+                    content = self._store.get(self._path(backup))
+                    self._store.put(self._path(left), content)
+                    if self._store.get(self._path(left)) != content:
+                        self._store.remove(self._path(left))
+                        raise Corrupt(f"{self.where}/{left.name}", "did not arrive whole")
+                self._store.remove(self._path(backup))
+
+    def holds(self, backup: Backup, file: Path) -> bool:
+        """Whether a good backup has all that the catalog at `file` has. Raises NotFound, Corrupt
+        without a good `file`.
+        """
+        with _work_folder(file.parent) as folder:
+            try:
+                self.fetch(backup, folder / "fetched")
+                held = content_digest(folder / "fetched")
+            except (NotFound, Corrupt, InvalidArgument):
+                return False
+            return held == content_digest(file)
 
     def fetch(self, backup: Backup, target: Path) -> CatalogFacts:
         """Make `target` by the content of a backup, verified by opening it.
@@ -135,7 +210,7 @@ class Backups:
         if crc32c(content) != backup.checksum:
             raise Corrupt(f"{self.where}/{backup.name}", "its checksum does not fit")
         with translated(target):
-            target.write_bytes(content)
+            _write_private(target, content)
         problems = check_database(target)
         if problems:
             raise Corrupt(f"{self.where}/{backup.name}", "; ".join(problems))
@@ -171,7 +246,11 @@ def open_backup_store(uri: str, catalog_folder: Path) -> ObjectStore:
 def check_backup_uri(uri: str) -> None:
     """Raises InvalidArgument for a folder that would depend on where a process was started."""
     if uri and "://" not in uri and not Path(uri).is_absolute():
-        raise InvalidArgument(_URI_FIELD, f"{uri!r} must be an absolute path, or a URI")
+        # It may be a URI with a slip in it, and what stands before an '@' a secret.
+        _, at, rest = uri.rpartition("@")
+        shown = f"***@{rest}" if at else uri
+        reason = f"{shown!r} must be an absolute path, or a URI as in s3://bucket/prefix"
+        raise InvalidArgument(_URI_FIELD, reason)
 
 
 def clusters_in(store: ObjectStore) -> list[ClusterId]:
@@ -183,6 +262,14 @@ def clusters_in(store: ObjectStore) -> list[ClusterId]:
             if Backups(store, cluster_id).list():
                 found.append(cluster_id)
     return found
+
+
+def _write_private(target: Path, content: bytes) -> None:
+    """Make a file anew. It holds hashes of passwords and keys."""
+    target.unlink(missing_ok=True)
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
 
 
 @contextlib.contextmanager

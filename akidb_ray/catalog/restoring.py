@@ -29,6 +29,7 @@ from akidb_ray.domain.errors import (
     AkiDBError,
     Corrupt,
     InvalidArgument,
+    InvalidState,
     NotFound,
     Unavailable,
 )
@@ -105,6 +106,8 @@ def put_in_place(ready: Path, file: Path, now: datetime) -> Path | None:
             for path in present:
                 path.unlink()
                 sync(file.parent)
+        # It holds hashes of passwords and keys.
+        ready.chmod(0o600)
         _set_owner(ready, file if file.exists() else file.parent)
         ready.rename(file)
         sync(file.parent)
@@ -121,7 +124,7 @@ def _fetch(backups: Backups, name: str | None, target: Path) -> tuple[Backup, tu
     for backup in backups.list():
         try:
             _fetch_known(backups, backup, target)
-        except (Corrupt, InvalidArgument, NotFound) as error:
+        except (Corrupt, InvalidArgument, InvalidState, NotFound) as error:
             skipped.append(f"{backup.name}: {error.fields.get('reason', error.detail)}")
         else:
             return backup, tuple(skipped)
@@ -131,8 +134,18 @@ def _fetch(backups: Backups, name: str | None, target: Path) -> tuple[Backup, tu
 
 
 def _fetch_known(backups: Backups, backup: Backup, target: Path) -> None:
-    backups.fetch(backup, target)
-    require_known_schema(target)
+    """Errors name the backup: `target` is gone when they are read."""
+    name = f"{backups.where}/{backup.name}"
+    try:
+        backups.fetch(backup, target)
+        require_known_schema(target)
+    except Corrupt as error:
+        raise Corrupt(name, error.fields["reason"]) from error
+    except InvalidState as error:
+        current, wanted = error.fields["current"], error.fields["wanted"]
+        raise InvalidState(f"the backup {name}", current, wanted) from error
+    except InvalidArgument as error:
+        raise InvalidArgument("backup", f"{name} {error.fields['reason']}") from error
 
 
 def _seen(file: Path, backups: Backups, fetched: CatalogFacts) -> list[CatalogFacts]:

@@ -202,7 +202,9 @@ class _Folder:
         self.cluster_id = cluster_of(self.stores)
         self._uri = self.settings.catalog.backup_uri
         if uri is not None:
-            self._uri = uri if "://" in uri else str(Path(uri).absolute())
+            # One with a slip in it must not become a folder that is named by its secret.
+            like_uri = ":" in uri or "@" in uri
+            self._uri = uri if like_uri else str(Path(uri).absolute())
 
     def backups(self) -> "Backups":
         """Those of the cluster whose stores or catalog are here."""

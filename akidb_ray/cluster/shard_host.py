@@ -32,6 +32,8 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 _MAKING = "making its files, which takes a recorded collection"
 _DELETING = "deleting its files, which takes a recorded deletion"
+# A deletion waits for the disk, or for maintenance to step out.
+_DELETING_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class ShardHost:
         self._catalog = catalog
         self._readers = ThreadPoolExecutor(options.threads, thread_name_prefix="read")
         self._writers = ThreadPoolExecutor(options.writers, thread_name_prefix="write")
+        self._deleters = ThreadPoolExecutor(_DELETING_THREADS, thread_name_prefix="delete")
+        self._deletions: dict[ShardKey, asyncio.Future[None]] = {}
         self._opening = threading.Lock()
         self._opened: tuple[Store, Replicas] | None = None
         self._follower: Follower[StoreCopy] | None = None
@@ -101,14 +105,24 @@ class ShardHost:
 
     async def drop_shard(self, shard: ShardKey) -> None:
         """Raises InvalidState unless the catalog has a deletion of it recorded, and Unavailable
-        when it can't be asked.
+        when it can't be asked. Goes on when the caller gives up; who asks again waits for the same
+        deletion.
         """
         follower = await self._followed()
         if not follower.copy.is_deleting(shard):
             copy = await follower.catch_up()
             if not copy.is_deleting(shard):
                 raise copy.refusal(shard, _DELETING)
-        await self._run(self._writers, lambda: self._open()[1].drop(shard))
+        deletion = self._deletions.get(shard)
+        if deletion is None:
+            # Not the writers' threads: a deletion may take long, and what others write must not
+            # wait for it.
+            deletion = asyncio.ensure_future(
+                self._run(self._deleters, lambda: self._open()[1].drop(shard))
+            )
+            self._deletions[shard] = deletion
+            deletion.add_done_callback(lambda _: self._deletions.pop(shard))
+        await asyncio.shield(deletion)
 
     async def status(self, shard: ShardKey) -> ShardStatus:
         return await self._run(self._readers, lambda: self._open()[1].status(shard))

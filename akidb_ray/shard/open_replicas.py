@@ -3,7 +3,8 @@
 Rules kept here:
 
 - A shard's folder is made, opened, closed or removed by one thread at a time: the one that is
-  `alone` with it. Who wants it meanwhile waits for that thread, not for the lock on disk.
+  `alone` with it. Who wants it meanwhile waits for that thread, not for the lock on disk. Who
+  wants to use one that is being removed does not wait, as that may take long: it is not there.
 - A replica that somebody is inside (it is *pinned*) is closed only when it is dropped, when it has
   failed, or when the host stops.
 - A thread that is alone with one shard never waits for another, so nobody waits in a circle: to
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from akidb_ray.domain.errors import Unavailable
+from akidb_ray.domain.errors import NotFound, Unavailable
 from akidb_ray.domain.placement import ShardKey
 from akidb_ray.shard.host_memory import HostMemory
 from akidb_ray.shard.replica import Replica
@@ -49,6 +50,7 @@ class OpenReplicas:
         self._clock = clock
         self._open: dict[ShardKey, OpenReplica] = {}
         self._alone: set[ShardKey] = set()
+        self._removed: set[ShardKey] = set()
         self._stopped = False
         self.closed_count = 0
         self._changed = threading.Condition()
@@ -66,20 +68,41 @@ class OpenReplicas:
             return [opened.replica for opened in self._open.values()]
 
     @contextlib.contextmanager
-    def alone(self, shard: ShardKey) -> Iterator[None]:
+    def alone(self, shard: ShardKey, *, unless_removed: bool = False) -> Iterator[None]:
         """Keep all others from making, opening, closing or removing this shard.
 
-        Raises Unavailable when the host stops.
+        Raises Unavailable when the host stops and, with `unless_removed`, NotFound while another
+        one is removing it.
         """
+
+        def settled() -> bool:
+            refused = unless_removed and shard in self._removed
+            return self._stopped or refused or shard not in self._alone
+
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or shard not in self._alone)
+            self._changed.wait_for(settled)
             if self._stopped:
                 raise Unavailable("this shard host is stopping")
+            if shard in self._alone:
+                raise NotFound("shard", shard.path)
             self._alone.add(shard)
         try:
             yield
         finally:
             self._leave(shard)
+
+    @contextlib.contextmanager
+    def removing(self, shard: ShardKey) -> Iterator[None]:
+        """Be alone with the shard, and let nobody wait in order to use it. Raises Unavailable."""
+        with self.alone(shard):
+            with self._changed:
+                self._removed.add(shard)
+                self._changed.notify_all()
+            try:
+                yield
+            finally:
+                with self._changed:
+                    self._removed.remove(shard)
 
     def _leave(self, shard: ShardKey) -> None:
         with self._changed:

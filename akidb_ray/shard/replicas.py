@@ -18,6 +18,7 @@ from akidb_ray.index.building import GraphBuilder, ThreadGraphBuilder
 from akidb_ray.index.graph_files import memory_to_load
 from akidb_ray.segment.mask_cache import MaskCache
 from akidb_ray.shard.attaching import SegmentFiles, attach
+from akidb_ray.shard.dropping import deletion_interrupted, remove_replica
 from akidb_ray.shard.host_maintenance import HostMaintenance
 from akidb_ray.shard.host_memory import HostMemory, return_freed_memory
 from akidb_ray.shard.open_replicas import OpenReplica, OpenReplicas
@@ -26,6 +27,7 @@ from akidb_ray.shard.recovery import create_replica, memory_to_open, open_replic
 from akidb_ray.shard.replica import Surroundings
 from akidb_ray.shard.status import status_of
 from akidb_ray.storage.filesystem import FileSystem
+from akidb_ray.storage.manifest import CURRENT
 
 TENANTS = PurePosixPath("tenants")
 _log = logging.getLogger(__name__)
@@ -68,21 +70,28 @@ class Replicas:
         """Make the shard's folder, durably, or find it made.
 
         `check` is called when nobody else is making or dropping it; what it raises leaves all as it
-        was.
+        was. Raises Corrupt over what is left of an interrupted drop: documents were there.
         """
         with self._table.alone(shard):
             check()
-            create_replica(self._folder(shard), spec, names)
+            fs = self._folder(shard)
+            if deletion_interrupted(fs):
+                raise Corrupt(str(CURRENT), "is missing: the shard's deletion was interrupted")
+            create_replica(fs, spec, names)
 
     def drop(self, shard: ShardKey) -> None:
-        """Close the replica and delete its folder, or find it gone."""
-        with self._table.alone(shard):
+        """Close the replica and delete its folder, or find it gone. Who asks for it meanwhile is
+        told that it is not here.
+        """
+        with self._table.removing(shard):
             closed = self._table.close(shard)
             if closed is not None:
                 # Some may be writing files into the folder still.
                 self._table.wait_until_left(closed)
             self._damaged.pop(shard, None)
-            self._fs.remove_tree(TENANTS / shard.path)
+            remove_replica(self._folder(shard))
+            for parent in (shard.path.parent, shard.path.parent.parent):
+                self._fs.remove_empty_directory(TENANTS / parent)
 
     def search(self, item: ShardSearch) -> list[Hit]:
         with self._using(item.shard) as opened:
@@ -135,7 +144,7 @@ class Replicas:
     def _using(self, shard: ShardKey) -> Iterator[OpenReplica]:
         opened = self._table.pin(shard)
         if opened is None:
-            with self._table.alone(shard):
+            with self._table.alone(shard, unless_removed=True):
                 opened = self._table.pin(shard) or self._open(shard)
         try:
             yield opened

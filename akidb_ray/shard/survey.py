@@ -8,16 +8,18 @@ from akidb_ray.domain.found_shards import FoundShard, Survey
 from akidb_ray.domain.ids import CollectionId, DatabaseId, StoreId, TenantId
 from akidb_ray.domain.placement import ShardKey
 from akidb_ray.shard.checkpoint import SEGMENTS
+from akidb_ray.shard.dropping import deletion_interrupted
 from akidb_ray.shard.recovery import spec_of
 from akidb_ray.shard.replicas import TENANTS
 from akidb_ray.storage.filesystem import FileSystem
-from akidb_ray.storage.manifest import Manifest, read_manifest
+from akidb_ray.storage.manifest import CURRENT, Manifest, read_manifest
 
 
 def survey(fs: FileSystem, store_id: StoreId) -> Survey:
     """Look at every shard of a store, which may be open. Raises StorageFailed.
 
-    What is found of a shard that is damaged is in its `problem`. Documents are not verified here.
+    What is found of a shard that is damaged is in its `problem`, and so is that what lies there is
+    the rest of one whose deletion was interrupted. Documents are not verified here.
     """
     shards: list[FoundShard] = []
     strange: list[str] = []
@@ -43,6 +45,8 @@ def _key(tenant: str, collection: str, number: str) -> ShardKey | None:
 
 
 def _look(fs: FileSystem, key: ShardKey, store_id: StoreId, folder: str) -> FoundShard:
+    if not fs.exists(CURRENT):
+        return FoundShard(key, store_id, folder, problem=_why_no_shard(fs))
     try:
         manifest = read_manifest(fs)
         spec = spec_of(manifest)
@@ -61,6 +65,11 @@ def _look(fs: FileSystem, key: ShardKey, store_id: StoreId, folder: str) -> Foun
         spec=spec,
         problem=f"lacks {len(gone)} of {len(manifest.segments)} segments" if gone else "",
     )
+
+
+def _why_no_shard(fs: FileSystem) -> str:
+    begun = "deletion" if deletion_interrupted(fs) else "creation"
+    return f"is no shard: its {begun} was interrupted (there is no {CURRENT})"
 
 
 def _text(manifest: Manifest, name: str) -> str:

@@ -111,6 +111,11 @@ class FileSystem(Protocol):
     def remove_tree(self, path: PurePath) -> None:
         """Remove a directory with all in it, durably, or find it gone."""
 
+    def remove_empty_directory(self, path: PurePath) -> None:
+        """Remove a directory, durably, if there is nothing in it. Fine when there is something, and
+        when it is gone. Whoever makes a directory below it at the same moment succeeds.
+        """
+
     def sync_directory(self, path: PurePath) -> None:
         """Make created, renamed and removed names in `path` survive power loss."""
 

@@ -5,6 +5,7 @@ Nothing of it outlives the process. Each operation takes the steps that it takes
 counts them, or stops at one of them, sees what would happen there.
 """
 
+import contextlib
 import copy
 import random
 import shutil
@@ -15,10 +16,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Self
 
-from akidb_ray.domain.errors import StorageFailed, StorageFull
+from akidb_ray.domain.errors import NotFound, StorageFailed, StorageFull
 from akidb_ray.storage.filesystem import SCRATCH_SUFFIX, Bytes, FileSystem
-from akidb_ray.storage.memory_disk import Directory, Handle, Keep, MemoryDisk, MemoryFileLock
-from akidb_ray.storage.os_filesystem import translated
+from akidb_ray.storage.memory_disk import Directory, File, Handle, Keep, MemoryDisk, MemoryFileLock
+from akidb_ray.storage.os_filesystem import MAKE_ATTEMPTS, translated
 
 
 class MemoryAppendFile:
@@ -101,6 +102,12 @@ class MemoryFileSystem:
         return left
 
     def create_directory(self, path: PurePath) -> None:
+        for _ in range(MAKE_ATTEMPTS - 1):
+            with contextlib.suppress(NotFound):
+                return self._try_to_create_directory(path)
+        return self._try_to_create_directory(path)
+
+    def _try_to_create_directory(self, path: PurePath) -> None:
         here: PurePath = PurePosixPath()
         for part in (self.root / path).parts:
             parent, here = here, here / part
@@ -176,8 +183,23 @@ class MemoryFileSystem:
             if top.name:
                 self.disk.remove_directory(top)
             self._copies.forget(top)
-        if self.disk.find(top.parent) is not None:
-            self.disk.sync_directory(top.parent)
+        self._sync_removed(top)
+
+    def remove_empty_directory(self, path: PurePath) -> None:
+        target = self.root / path
+        try:
+            # The root of the disk has no name to remove.
+            if target.name:
+                self.disk.remove_directory(target)
+        except NotFound:
+            pass
+        except StorageFailed:
+            found = self.disk.find(target)
+            if isinstance(found, File):
+                raise
+            if found is not None:
+                return
+        self._sync_removed(target)
 
     def sync_directory(self, path: PurePath) -> None:
         self.disk.sync_directory(self.root / path)
@@ -193,6 +215,10 @@ class MemoryFileSystem:
         inner = copy.copy(self)
         inner.root = self.root / path
         return inner
+
+    def _sync_removed(self, path: PurePath) -> None:
+        with contextlib.suppress(NotFound):
+            self.disk.sync_directory(path.parent)
 
     def _create(self, path: PurePath) -> Handle:
         missing = self.disk.find(self.root / path) is None

@@ -124,19 +124,24 @@ class ArrowStore:
 def open_object_store(uri: str, field: str) -> ObjectStore:
     """The store at a folder's path or a URI, as pyarrow.fs.FileSystem.from_uri reads it.
 
-    Nothing is asked of it yet. Raises InvalidArgument, which names `field`, for a URI that makes no
+    Folders and files that are made in a folder are for the eyes of their owner. Nothing is asked of
+    it yet. Raises InvalidArgument, which names `field`, for a URI that makes no
     sense, StorageFailed.
     """
     if "://" not in uri:
-        return FolderStore(OsFileSystem(Path(uri)), uri)
+        return FolderStore(OsFileSystem(Path(uri), private=True), uri)
     try:
         parts = urlsplit(uri)
     except ValueError:
         raise InvalidArgument(field, "is no URI") from None
     if parts.scheme == "file":
-        return FolderStore(OsFileSystem(Path(unquote(parts.path))), unquote(parts.path))
+        folder = unquote(parts.path)
+        return FolderStore(OsFileSystem(Path(folder), private=True), folder)
     secrets = _secrets(uri)
     host = parts.netloc.rpartition("@")[2]
+    if "@" in uri.partition("://")[2].removeprefix(parts.netloc):
+        # Half of a secret would pass for the bucket's name, and be shown.
+        raise InvalidArgument(field, "has an '@' behind its bucket; in keys write '/' as %2F")
     if not host:
         raise InvalidArgument(field, "names no bucket, as in s3://bucket/prefix")
     try:

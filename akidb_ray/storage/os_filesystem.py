@@ -15,7 +15,10 @@ import pyarrow as pa
 from akidb_ray.domain.errors import AkiDBError, NotFound, StorageFailed, StorageFull, Unavailable
 from akidb_ray.storage.filesystem import SCRATCH_SUFFIX, Bytes, FileSystem
 
+# Each further one takes another directory removed by others in the moment after it was made.
+MAKE_ATTEMPTS = 100
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_HAS_CONTENT = {errno.ENOTEMPTY, errno.EEXIST}
 _LOCK_POLL_S = 0.05
 _CLOSED = -1
 
@@ -43,15 +46,32 @@ def _sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _make_directory(target: Path, top: Path) -> None:
+def _make_directory(target: Path, top: Path, mode: int) -> None:
     """Make a directory and its parents, durably. Below `top`, those found are made durable too: a
     process that was killed may have made them and not synced their names.
     """
-    missing = {path for path in (target, *target.parents) if not path.exists()}
-    target.mkdir(parents=True, exist_ok=True)
+    for _ in range(MAKE_ATTEMPTS - 1):
+        # A parent that was empty may be removed at any moment before there is something in it.
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            return _try_to_make_directory(target, top, mode)
+    return _try_to_make_directory(target, top, mode)
+
+
+def _try_to_make_directory(target: Path, top: Path, mode: int) -> None:
+    missing = [path for path in (target, *target.parents) if not path.is_dir()]
+    for path in reversed(missing):
+        path.mkdir(mode, exist_ok=True)
     for path in (target, *target.parents):
         if path in missing or (path != top and path.is_relative_to(top)):
             _sync_directory(path.parent)
+
+
+def _sync_removed(path: Path) -> None:
+    """Make it durable that `path` is gone. Also for one that was found gone: whoever removed it may
+    have been killed before that. A parent that is gone as well has no names.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        _sync_directory(path.parent)
 
 
 def _sync_file(descriptor: int) -> None:
@@ -136,15 +156,18 @@ class OsFileLock:
 class OsFileSystem:
     """Files below `root`, which is created when missing."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, private: bool = False) -> None:
+        """Of a `private` one, only the owner may use folders and files that are made here."""
         self.root = self._top = root
+        self._folder_mode = 0o700 if private else 0o777
+        self._file_mode = 0o600 if private else 0o666
         with translated(root):
-            _make_directory(root, top=root)
+            _make_directory(root, root, self._folder_mode)
 
     def create_directory(self, path: PurePath) -> None:
         target = self.root / path
         with translated(target):
-            _make_directory(target, self._top)
+            _make_directory(target, self._top, self._folder_mode)
 
     def list(self, path: PurePath) -> list[str]:
         target = self.root / path
@@ -175,7 +198,7 @@ class OsFileSystem:
     def write(self, path: PurePath, parts: Iterable[Bytes]) -> None:
         target = self.root / path
         try:
-            with translated(target), target.open("wb") as file:
+            with translated(target), open(target, "wb", opener=self._made) as file:
                 for part in parts:
                     file.write(part)
                 file.flush()
@@ -229,9 +252,20 @@ class OsFileSystem:
         with translated(target):
             if target.exists():
                 shutil.rmtree(target)
-            # Also when it is gone: whoever removed it may have been killed before it was durable.
-            if target.parent.exists():
-                _sync_directory(target.parent)
+            _sync_removed(target)
+
+    def remove_empty_directory(self, path: PurePath) -> None:
+        target = self.root / path
+        with translated(target):
+            try:
+                target.rmdir()
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                if error.errno not in _HAS_CONTENT:
+                    raise
+                return
+            _sync_removed(target)
 
     def sync_directory(self, path: PurePath) -> None:
         # What happened in the directory did happen, so this is no StorageFull either.
@@ -263,6 +297,9 @@ class OsFileSystem:
         inner = copy.copy(self)
         inner.root = self.root / path
         return inner
+
+    def _made(self, path: str, flags: int) -> int:
+        return os.open(path, flags, self._file_mode)
 
     @contextlib.contextmanager
     def _becoming(self, path: PurePath) -> Iterator[Path]:

@@ -209,6 +209,38 @@ def test_tree_is_removed_with_all_in_it(fs: FileSystem) -> None:
     assert fs.list(HERE) == []
 
 
+def test_directory_is_removed_when_it_is_empty(fs: FileSystem) -> None:
+    fs.create_directory(DEEP)
+    fs.write(A, [b"content"])
+    fs.remove_empty_directory(PurePosixPath("one"))
+    assert fs.exists(DEEP), "there was a directory in it"
+    fs.write(DEEP / "a", [b"content"])
+    fs.remove_empty_directory(DEEP)
+    assert fs.read(DEEP / "a") == b"content"
+    fs.remove(DEEP / "a")
+    for path in (DEEP, DEEP, PurePosixPath("one"), DEEP):
+        fs.remove_empty_directory(path)
+    assert fs.list(HERE) == ["a"]
+    with pytest.raises(StorageFailed):
+        fs.remove_empty_directory(A)
+    assert fs.read(A) == b"content"
+
+
+def test_directory_is_made_while_its_empty_parents_are_removed(fs: FileSystem) -> None:
+    def make_and_remove(number: int) -> None:
+        for _ in range(30):
+            path = DEEP / str(number)
+            fs.create_directory(path)
+            fs.write(path / "a", [b""])
+            fs.remove_tree(path)
+            fs.remove_empty_directory(DEEP)
+            fs.remove_empty_directory(DEEP.parent)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(make_and_remove, range(4)))
+    assert fs.list(HERE) == []
+
+
 def test_subtree_removes_itself(fs: FileSystem) -> None:
     inner = fs.subtree(DEEP)
     inner.create_directory(HERE)

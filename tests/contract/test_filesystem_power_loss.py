@@ -136,6 +136,20 @@ def test_tree_that_is_gone_already_is_gone_for_good(fs: MemoryFileSystem) -> Non
     assert _after(fs, Keep.SYNCED).list(DEEP.parent) == []
 
 
+@pytest.mark.parametrize("end", [Keep.SYNCED, Keep.EVERYTHING])
+def test_empty_directory_is_gone_for_good(fs: MemoryFileSystem, end: Keep) -> None:
+    fs.create_directory(DEEP)
+    fs.remove_empty_directory(DEEP)
+    assert _after(fs, end).list(DEEP.parent) == []
+
+
+def test_empty_directory_that_is_gone_already_is_gone_for_good(fs: MemoryFileSystem) -> None:
+    fs.create_directory(DEEP)
+    fs.disk.remove_directory(DEEP)
+    fs.remove_empty_directory(DEEP)
+    assert _after(fs, Keep.SYNCED).list(DEEP.parent) == []
+
+
 def test_cut_is_there_for_good(fs: MemoryFileSystem) -> None:
     fs.replace(A, b"content")
     fs.truncate(A, 3)

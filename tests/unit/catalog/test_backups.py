@@ -19,6 +19,7 @@ from akidb_ray.catalog.backups import (
     Backup,
     Backups,
     Series,
+    of_another_course,
     open_backup_store,
     parse_backup,
     surplus,
@@ -171,7 +172,7 @@ def test_only_the_newest_of_a_series_are_kept(
 def test_the_last_of_a_series_is_never_surplus() -> None:
     only = Backup(Series.CHANGE, 1, 1, NOW, 0)
     assert surplus([only], Series.CHANGE, 0) == []
-    newer = replace(only, version=2, taken_at=NOW - timedelta(days=1))
+    newer = replace(only, version=0, taken_at=NOW + timedelta(days=1))
     assert surplus([newer, only], Series.CHANGE, 1) == [only]
 
 
@@ -234,6 +235,55 @@ def test_nothing_is_left_beside_the_file(file: Path, backups: Backups) -> None:
         f"{file.name}-wal",
         f"{file.name}-shm",
     }
+
+
+def test_a_backup_is_the_newest_also_where_version_and_clock_went_back(
+    file: Path, backups: Backups, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    copy_database(file, copy)
+    _write(file)
+    backups.take(file, Series.CHANGE, NOW, keep=1)
+    copy.replace(file)
+    back = backups.take(file, Series.CHANGE, NOW - timedelta(days=1), keep=1)
+    assert backups.list() == [back]
+    assert (back.version, back.taken_at) == (0, NOW + timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(
+    ("version", "epoch", "known_course", "others"),
+    [
+        (8, 4, False, 0),
+        (7, 4, False, 0),
+        (6, 4, False, 2),
+        (8, 3, False, 2),
+        (7, 3, True, 0),
+    ],
+)
+def test_backups_that_are_further_than_a_catalog_just_opened_are_not_its_own(
+    version: int, epoch: int, known_course: bool, others: int
+) -> None:
+    first = Backup(Series.CHANGE, 5, 2, NOW, 0)
+    second = Backup(Series.SCHEDULE, 7, 3, NOW + timedelta(seconds=1), 0)
+    later = Backup(Series.CHANGE, 1, 1, NOW + timedelta(seconds=2), 0)
+    found = of_another_course([later, second, first], version, epoch, known_course=known_course)
+    assert found == [second, first][:others]
+
+
+def test_backups_and_what_is_fetched_of_them_are_for_their_owner_only(
+    file: Path, tmp_path: Path
+) -> None:
+    store = open_backup_store(str(tmp_path / "new" / "target"), file.parent)
+    backups = Backups(store, CLUSTER)
+    taken = backups.take(file, Series.CHANGE, NOW, keep=1)
+    fetched = tmp_path / "fetched"
+    fetched.touch(mode=0o644)
+    backups.fetch(taken, fetched)
+    folder = tmp_path / "new" / "target" / str(CLUSTER)
+    for path in (folder.parent.parent, folder.parent, folder):
+        assert path.stat().st_mode & 0o777 == 0o700
+    for path in (folder / taken.name, fetched):
+        assert path.stat().st_mode & 0o777 == 0o600
 
 
 SETTLED = Timing(delay_s=2.0, interval_s=3600.0, scheduled_at=100.0, ended_at=100.0)

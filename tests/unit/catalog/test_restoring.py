@@ -207,8 +207,32 @@ def test_a_backup_of_a_newer_release_or_of_another_cluster_is_refused(
         connection.execute("UPDATE alembic_version SET version_num = '999'")
         connection.commit()
     newer = backups.take(file, Series.CHANGE, NOW + timedelta(seconds=1), keep=2)
-    with pytest.raises(InvalidState, match="999"):
+    with pytest.raises(InvalidState, match="999") as refused:
         restore(file, backups, newer.name, NOW)
+    assert newer.name in str(refused.value)
+    assert "restoring" not in str(refused.value)
+
+
+def test_a_backup_of_a_newer_release_is_passed_over_for_an_older_one(
+    file: Path, backups: Backups
+) -> None:
+    (old,) = _take(backups, file, 1)
+    _write(file)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '999'")
+        connection.commit()
+    newer = backups.take(file, Series.CHANGE, NOW + timedelta(seconds=1), keep=2)
+    done = restore(file, backups, None, NOW)
+    assert done.backup == old
+    assert len(done.skipped) == 1
+    assert newer.name in done.skipped[0]
+
+
+def test_a_restored_catalog_is_for_its_owner_only(file: Path, backups: Backups) -> None:
+    _take(backups, file, 1)
+    file.chmod(0o644)
+    restore(file, backups, None, NOW)
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_what_a_killed_restore_left_is_no_obstacle(file: Path, backups: Backups) -> None:

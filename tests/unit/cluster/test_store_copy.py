@@ -16,7 +16,7 @@ from akidb_ray.cluster.shard_host import HostOptions, ShardHost
 from akidb_ray.cluster.store_copy import StoreCopy
 from akidb_ray.domain.collection import CollectionSpec, CollectionState
 from akidb_ray.domain.directory import CatalogUpdate
-from akidb_ray.domain.errors import InvalidState, Unavailable
+from akidb_ray.domain.errors import InvalidState, NotFound, Unavailable
 from akidb_ray.domain.ids import ClusterId, CollectionId, StoreId
 from akidb_ray.domain.placement import ShardKey, ShardPlacement
 from akidb_ray.settings import ShardSettings
@@ -220,6 +220,39 @@ async def test_a_host_makes_nothing_unknown_while_the_catalog_is_away(hosted: Ho
         await hosted.host.create_shard(unknown, SPEC, {})
     assert not hosted.has_files_of(unknown)
     await hosted.host.create_shard(hosted.shard, SPEC, {})
+
+
+async def test_a_deletion_that_waits_keeps_nobody_else_from_writing(hosted: Host) -> None:
+    host, replicas = hosted.host, hosted.host._open()[1]
+    await host.status(hosted.shard)
+    inside = replicas._table.pin_for_work(hosted.shard, "improve")
+    assert inside is not None
+    await hosted.catalog.mark_deleting(hosted.shard.collection_id)
+    for _ in range(6):
+        asked = asyncio.create_task(host.drop_shard(hosted.shard))
+        while replicas.open_count:
+            await asyncio.sleep(0)
+        # There is one thread for this and for the first step of a deletion: that is over, too.
+        for _ in range(2):
+            await host.store_id()
+        asked.cancel()
+    others = [await hosted.record_shard(f"other-{number}") for number in range(4)]
+    try:
+        async with asyncio.timeout(10):
+            for shard in others:
+                await host.create_shard(shard, SPEC, {})
+                await hosted.catalog.mark_deleting(shard.collection_id)
+                await host.drop_shard(shard)
+            # What is under deletion is not there: who asks for it keeps no thread.
+            with pytest.raises(NotFound):
+                await host.status(hosted.shard)
+        assert hosted.has_files, "somebody is inside still"
+        last = asyncio.create_task(host.drop_shard(hosted.shard))
+    finally:
+        replicas._table.unpin(inside, used=False)
+    await last
+    assert not hosted.has_files
+    assert list((hosted.folder / "tenants").iterdir()) == []
 
 
 class HeldNames(dict[str, str]):

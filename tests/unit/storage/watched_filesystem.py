@@ -129,6 +129,10 @@ class WatchedFileSystem:
         self._happens("remove_tree", path)
         self.inner.remove_tree(path)
 
+    def remove_empty_directory(self, path: PurePath) -> None:
+        self._happens("remove_empty_directory", path)
+        self.inner.remove_empty_directory(path)
+
     def sync_directory(self, path: PurePath) -> None:
         self._happens("sync_directory", path)
         self.inner.sync_directory(path)
