@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from akidb_ray.domain.errors import InvalidArgument, PreconditionFailed
+from akidb_ray.domain.flattening import MAX_DEPTH
 
 Check = Callable[[Any, str], Any]
 
@@ -59,7 +60,9 @@ def check_hash(value: Any, field: str) -> bytes:
 
 
 def check_json_object(value: Any, field: str) -> dict[str, Any]:
-    """A JSON object, as it will be read back."""
+    """A JSON object, as it will be read back. Deep ones are refused: whoever pickles or prints them
+    later comes to the end of the stack.
+    """
     if not isinstance(value, Mapping):
         raise InvalidArgument(field, "must be an object")
     try:
@@ -67,7 +70,18 @@ def check_json_object(value: Any, field: str) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError):
         raise InvalidArgument(field, "holds something that JSON can't say") from None
     loaded: dict[str, Any] = json.loads(text)
+    _check_depth(loaded, field)
     return loaded
+
+
+def _check_depth(value: Any, field: str) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for part in inner for each in part if isinstance(each, dict | list)]
+        if not level:
+            return
+    raise InvalidArgument(field, f"is nested deeper than {MAX_DEPTH} levels")
 
 
 def check_version(kind: str, thing_id: object, version: int, if_version: int | None) -> None:

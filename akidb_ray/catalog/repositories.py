@@ -21,6 +21,7 @@ from akidb_ray.domain.ids import (
     ClusterId,
     CollectionId,
     DatabaseId,
+    EntityId,
     JobId,
     StoreId,
     TenantId,
@@ -75,6 +76,9 @@ class DatabaseRepository(Repository[Database, DatabaseId], Protocol):
 
     async def list(self, tenant_id: TenantId, listing: Listing) -> Page[Database]: ...
 
+    async def count_collections(self, database_id: DatabaseId) -> int:
+        """How many it holds, in any state."""
+
     async def deleting(self) -> Sequence[Database]:
         """Those of all tenants that are in state `deleting`, in order of their ids."""
 
@@ -112,6 +116,9 @@ class PlacementRepository(Protocol):
 class JobRepository(Repository[Job, JobId], Protocol):
     async def list(self, tenant_id: TenantId | None, listing: Listing) -> Page[Job]:
         """Of one tenant, or of all; a tenant that is gone may have jobs still."""
+
+    async def running_for(self, subject_ids: Sequence[EntityId]) -> Sequence[Job]:
+        """The running ones that work on any of these things, in order of their own ids."""
 
     async def delete_ended(self, before: datetime) -> int:
         """Forget those that ended before. Returns how many."""

@@ -52,6 +52,9 @@ class Transactions:
         await self._store.close()
 
     async def _published(self, change: Callable[[], Awaitable[T]]) -> T:
+        before = await self._store.version()
         result = await change()
-        await self._feed.publish()
+        # Nobody follows jobs, and one that waits for its host must not wake them all.
+        if await self._store.version() != before:
+            await self._feed.publish()
         return result

@@ -7,6 +7,7 @@ if only by what they would have to wait for.
 """
 
 import asyncio
+import itertools
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -20,7 +21,7 @@ from akidb_ray.domain.errors import InvalidState, Unavailable
 from akidb_ray.domain.health import CatalogHealth
 from akidb_ray.domain.ids import ClusterId
 from akidb_ray.service.catalog_copy import CatalogCopy
-from akidb_ray.service.job_runner import BEGINS_JOB, JobRunner
+from akidb_ray.service.job_runner import BEGINS_JOB, BRINGS_STORE, JobRunner
 from akidb_ray.settings import Settings
 from akidb_ray.storage.data_folder import catalog_file, has_store_folders
 from akidb_ray.storage.filesystem import FileLock
@@ -28,6 +29,7 @@ from akidb_ray.storage.os_filesystem import OsFileSystem
 
 _PATIENCE_S = 5.0
 _LOOK_S = 1.0
+_LOOKS_PER_WAKE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,11 @@ class CatalogActor:
         """
         catalog = await self._opened(self._patience_s)
         answer = await getattr(catalog, method)(*arguments)
-        if method in BEGINS_JOB and self._work is not None:
-            self._work.runner.wake()
+        if self._work is not None:
+            if method in BEGINS_JOB:
+                self._work.runner.wake()
+            if method in BRINGS_STORE:
+                self._work.runner.try_again()
         return answer
 
     async def data_dir(self) -> str:
@@ -141,13 +146,15 @@ class CatalogActor:
 async def _keep_told(work: _Work) -> None:
     """Tell the others of each change, whoever made it, also when its caller gave up before its end.
 
-    A watch would not do: it does not return for users and jobs, of which no copy is kept.
+    A watch would not do: it does not return for users and jobs, of which no copy is kept. Nor do
+    jobs raise the version, so the runner looks for new ones now and then all the same.
     """
     told = 0
-    while True:
+    for look in itertools.count():
         version = (await work.copy.catch_up()).version
-        if version != told:
+        if version != told or look % _LOOKS_PER_WAKE == 0:
             work.runner.wake()
+        if version != told:
             work.backups.notify(version)
             told = version
         await asyncio.sleep(_LOOK_S)

@@ -11,6 +11,16 @@ from akidb_ray.domain.ids import CollectionId, DatabaseId
 MIN_DIMENSION = 16
 MAX_DIMENSION = 4096
 MAX_SHARD_COUNT = 64
+RANGES = {
+    "dimension": (MIN_DIMENSION, MAX_DIMENSION),
+    "shard_count": (1, MAX_SHARD_COUNT),
+    "hnsw_m": (4, 128),
+    "hnsw_ef_construction": (8, 2000),
+    "replica_factor": (1, 3),
+    "wal_retention_seconds": (0, 10 * 365 * 86400),
+    "max_doc_count": (1, 2**40),
+}
+"""The least and the greatest value of each setting that is a number."""
 
 
 class Metric(StrEnum):
@@ -138,13 +148,8 @@ class Collection:
 
 def check_spec(spec: CollectionSpec) -> CollectionSpec:
     """Raise InvalidArgument, naming the field, for a value out of range or not carried out yet."""
-    _check_range("dimension", spec.dimension, MIN_DIMENSION, MAX_DIMENSION)
-    _check_range("shard_count", spec.shard_count, 1, MAX_SHARD_COUNT)
-    _check_range("hnsw_m", spec.hnsw_m, 4, 128)
-    _check_range("hnsw_ef_construction", spec.hnsw_ef_construction, 8, 2000)
-    _check_range("replica_factor", spec.replica_factor, 1, 3)
-    _check_range("wal_retention_seconds", spec.wal_retention_seconds, 0, 10 * 365 * 86400)
-    _check_range("max_doc_count", spec.max_doc_count, 1, 2**40)
+    for setting, (low, high) in RANGES.items():
+        _check_range(setting, getattr(spec, setting), low, high)
     _refuse_unless("replica_factor", spec.replica_factor, 1, "replication")
     _refuse_unless("tiering_policy", spec.tiering_policy, TieringPolicy.MEMORY, "tiering")
     _refuse_unless("sync_policy", spec.sync_policy, SyncPolicy.CONTINUOUS, "object store sync")

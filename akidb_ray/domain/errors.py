@@ -54,7 +54,10 @@ class QuotaExceeded(AkiDBError):
 
     def __init__(self, quota: str, limit: int, used: int) -> None:
         super().__init__(
-            f"quota {quota} is used up: {used} of {limit}", quota=quota, limit=limit, used=used
+            f"quota {quota} has no room for this: {used} of {limit} are used",
+            quota=quota,
+            limit=limit,
+            used=used,
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from akidb_ray.domain.errors import InvalidArgument, InvalidState
 from akidb_ray.domain.ids import DatabaseId, TenantId, UserId
@@ -144,7 +145,7 @@ def check_name(value: object, field_name: str = "name") -> str:
             "must be 1 to 255 letters, digits, '_', '-' or '.', "
             "starting with a letter, digit or '_'",
         )
-    return value
+    return _no_id(value, field_name)
 
 
 def check_slug(value: object, field_name: str = "slug") -> str:
@@ -153,7 +154,23 @@ def check_slug(value: object, field_name: str = "slug") -> str:
             field_name,
             f"must be 1 to {MAX_SLUG_CHARACTERS} lower-case letters, digits and inner hyphens",
         )
+    return _no_id(value, field_name)
+
+
+def _no_id(value: str, field_name: str) -> str:
+    """Names and ids stand in the same place of a path: a name must never stand for another's id."""
+    if _looks_like_id(value):
+        raise InvalidArgument(field_name, "must not look like an id (a UUID); choose another")
     return value
+
+
+def _looks_like_id(text: str) -> bool:
+    """Whether Python's parser of UUIDs takes it; by the same one references are read."""
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def check_email(value: object, field_name: str = "email") -> str:
@@ -193,4 +210,5 @@ def slug_from(name: str, attempt: int = 0) -> str:
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "tenant"
     suffix = f"-{attempt + 1}" if attempt else ""
-    return slug[: MAX_SLUG_CHARACTERS - len(suffix)].strip("-") + suffix
+    made = slug[: MAX_SLUG_CHARACTERS - len(suffix)].strip("-") + suffix
+    return slug_from(f"tenant {name}", attempt) if _looks_like_id(made) else made

@@ -44,6 +44,8 @@ class Follower(Generic[AnyCopy]):
         self.copy = empty()
         self._feed = feed
         self._empty = empty
+        # A change that broke off by a defect may have been half made.
+        self._is_doubtful = False
         self._turn = asyncio.Lock()
 
     async def catch_up(self) -> AnyCopy:
@@ -58,21 +60,27 @@ class Follower(Generic[AnyCopy]):
 
     async def follow(self) -> None:
         """Keep the copy new until cancelled. A catalog that can't be followed now is asked again
-        without end, less and less often.
+        without end, less and less often; after a defect it is asked for the whole.
         """
         failures = 0
         while True:
             try:
                 await self._take(timeout_s=_POLL_S)
                 failures = 0
+                continue
             except AkiDBError as error:
                 failures += 1
-                wait_s = retry_wait_s(failures)
-                _log.warning("the catalog can't be followed, next try in %s s: %s", wait_s, error)
-                await asyncio.sleep(wait_s)
+                _log.warning("the catalog can't be followed; trying again: %s", error)
+            except Exception:
+                # Whatever it is: a copy that nobody keeps new goes by what was, and tells nobody.
+                failures += 1
+                self._is_doubtful = True
+                _log.exception("following the catalog met a defect; loading it again")
+            await asyncio.sleep(retry_wait_s(failures))
 
     async def _take(self, timeout_s: float) -> AnyCopy:
-        update = await self._feed.watch(self.copy.position.version, timeout_s)
+        since = 0 if self._is_doubtful else self.copy.position.version
+        update = await self._feed.watch(since, timeout_s)
         try:
             await self._apply(update)
         except Corrupt as error:
@@ -83,11 +91,13 @@ class Follower(Generic[AnyCopy]):
     async def _apply(self, update: CatalogUpdate | None) -> None:
         async with self._turn:
             position = self.copy.position
+            if update is None:
+                return
             # Two calls may be under way: an older answer must not replace a newer one.
-            if update is None or position.has(update):
+            if position.has(update) and not (self._is_doubtful and update.whole):
                 return
             if not update.whole:
-                self.copy.apply(update)
+                self._change(update)
                 return
             position.after(update)
             fresh = self._empty()
@@ -95,6 +105,16 @@ class Follower(Generic[AnyCopy]):
                 # It may hold a hundred thousand things, and the event loop has queries to answer.
                 await asyncio.to_thread(fresh.apply, update)
                 self.copy = fresh
+                self._is_doubtful = False
+
+    def _change(self, update: CatalogUpdate) -> None:
+        try:
+            self.copy.apply(update)
+        except AkiDBError:
+            raise
+        except Exception:
+            self._is_doubtful = True
+            raise
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ Rules kept here, so that a crash at any point is made good by running again:
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ _Placed = tuple[Collection, tuple[ShardPlacement, ...]]
 
 BEGINS_JOB = frozenset({"delete_collection", "delete_database", "purge_tenant"})
 """Methods of the catalog; who called one is to wake the runner."""
+
+BRINGS_STORE = frozenset({"register_store"})
+"""Methods of the catalog; who called one is to have waiting jobs tried again."""
 
 
 class JobCatalog(Protocol):
@@ -72,23 +76,30 @@ class JobPolicy:
 
     drops_per_store: int = 2
     first_wait_s: float = 0.2
-    longest_wait_s: float = 5.0
+    longest_wait_s: float = 30.0
 
 
 class _BackOff:
-    """Waits after failures: longer after each one, until something went well."""
+    """Waits after failures: longer after each one, until something went well, or until there is
+    `hope`. `known` is the failure that was logged and recorded since.
+    """
 
     def __init__(self, policy: JobPolicy) -> None:
         self._policy = policy
         self._wait_s = policy.first_wait_s
+        self.known: str | None = None
 
-    async def wait(self) -> None:
+    async def wait(self, hope: asyncio.Event) -> None:
         wait_s = self._wait_s
         self._wait_s = min(2 * wait_s, self._policy.longest_wait_s)
-        await asyncio.sleep(wait_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await hope.wait()
+                self._wait_s = self._policy.first_wait_s
 
     def reset(self) -> None:
         self._wait_s = self._policy.first_wait_s
+        self.known = None
 
 
 class JobRunner:
@@ -101,6 +112,7 @@ class JobRunner:
         self._hosts = hosts
         self._policy = policy or JobPolicy()
         self._woken = asyncio.Event()
+        self._hope = asyncio.Event()
         self._under_way: set[JobId] = set()
         # Given in the order of asking, for one shard at a time: a job of one collection does not
         # wait for another one's thousands.
@@ -109,6 +121,11 @@ class JobRunner:
     def wake(self) -> None:
         """Say that there may be a new job."""
         self._woken.set()
+
+    def try_again(self) -> None:
+        """Say that what jobs wait for may be there again: none of them waits any longer."""
+        self._hope.set()
+        self._hope = asyncio.Event()
 
     async def run(self) -> None:
         """Take up every running job, and new ones when woken, until cancelled."""
@@ -128,13 +145,13 @@ class JobRunner:
                 return await self._catalog.running_jobs()
             except AkiDBError as error:
                 _log.warning("the running jobs can't be read: %s", error)
-            await back_off.wait()
+            await back_off.wait(self._hope)
 
     async def _see_through(self, job_id: JobId) -> None:
         back_off = _BackOff(self._policy)
         try:
             while not await self._attempt(job_id, back_off):
-                await back_off.wait()
+                await back_off.wait(self._hope)
         finally:
             self._under_way.discard(job_id)
 
@@ -143,14 +160,17 @@ class JobRunner:
         try:
             await self._carry_out(job_id, back_off)
         except AkiDBError as error:
-            return await self._record(job_id, error)
+            return await self._record(job_id, error, back_off)
         except Exception as error:
             _log.exception("job %s met a defect", job_id)
-            return await self._record(job_id, Internal(f"{type(error).__name__} in a job"))
+            defect = Internal(f"{type(error).__name__} in a job")
+            return await self._record(job_id, defect, back_off)
         return True
 
-    async def _record(self, job_id: JobId, error: AkiDBError) -> bool:
+    async def _record(self, job_id: JobId, error: AkiDBError, back_off: _BackOff) -> bool:
         """Whether the job has ended by this error."""
+        if error.retryable and error.detail == back_off.known:
+            return False
         _log.warning("job %s can't go on: %s", job_id, error)
         try:
             if error.retryable:
@@ -161,6 +181,7 @@ class JobRunner:
             # The disk may be full. The job is taken up again in any case.
             _log.warning("job %s: this could not be recorded: %s", job_id, other)
             return False
+        back_off.known = error.detail
         return not error.retryable
 
     async def _carry_out(self, job_id: JobId, back_off: _BackOff) -> None:

@@ -5,12 +5,13 @@ whoever could begin it may cancel it. All jobs together are the cluster's.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from akidb_ray.access.authorization import Action, Authorizer, Principal, Resource
-from akidb_ray.domain.errors import DeadlineExceeded, NotFound, Unavailable
+from akidb_ray.domain.errors import AkiDBError, NotFound
 from akidb_ray.domain.ids import JobId, TenantId
 from akidb_ray.domain.jobs import Job, JobKind
 from akidb_ray.domain.listing import Listing, Page
@@ -61,17 +62,21 @@ class Jobs:
         return await self.catalog.cancel_job(job.job_id)
 
     async def wait(self, job: Job, wait_s: float) -> Job:
-        """The job as it stands at its end, or after `wait_s` seconds of waiting for that."""
+        """The job as it stands at its end, or after `wait_s` seconds of waiting for that. Does not
+        raise: the job was begun, which is durable, and an error for an answer would deny that.
+        """
         give_up_at = _now() + wait_s
         pause_s = _FIRST_LOOK_S
         while not job.ended and (left_s := give_up_at - _now()) > 0:
             await asyncio.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * _LOOK_GROWTH, _LAST_LOOK_S)
-            try:
-                job = await self.catalog.get_job(job.job_id)
-            except (Unavailable, DeadlineExceeded):
-                # It was begun, which is durable: to answer with an error would deny that.
-                continue
+            with contextlib.suppress(AkiDBError):
+                job = await self._newest(job.job_id)
+        return job
+
+    async def _newest(self, job_id: JobId) -> Job:
+        """Once it has ended, what it did is in the copy, too."""
+        job = await self.catalog.get_job(job_id)
         if job.ended:
             await self.copy.catch_up()
         return job

@@ -92,6 +92,10 @@ class Databases(_Things[Database, DatabaseId]):
         self.transaction.get(TENANT, tenant_id)
         return page_of(DATABASE, self.transaction.children(DATABASE, tenant_id), listing)
 
+    async def count_collections(self, database_id: DatabaseId) -> int:
+        self.transaction.get(DATABASE, database_id)
+        return len(self.transaction.children(COLLECTION, database_id))
+
     async def deleting(self) -> Sequence[Database]:
         every = self.transaction.state.databases.values()
         found = [one for one in every if one.state is DatabaseState.DELETING]
@@ -120,6 +124,12 @@ class Jobs(_Things[Job, JobId]):
         jobs = self.transaction.state.jobs.values()
         own = [job for job in jobs if tenant_id in (None, job.tenant_id)]
         return page_of(JOB, own, listing)
+
+    async def running_for(self, subject_ids: Sequence[EntityId]) -> Sequence[Job]:
+        wanted = {str(subject_id) for subject_id in subject_ids}
+        jobs = self.transaction.state.jobs.values()
+        found = [job for job in jobs if not job.ended and job.subject_id in wanted]
+        return sorted(found, key=lambda job: job.job_id)
 
     async def delete_ended(self, before: datetime) -> int:
         self.transaction.check_writing()

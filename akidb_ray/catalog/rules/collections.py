@@ -127,7 +127,9 @@ async def _check_room(repos: Repositories, tenant: Tenant) -> None:
 
 
 def _within_quota(spec: CollectionSpec, tenant: Tenant) -> CollectionSpec:
-    """A spec that has the default, which nobody chose, is lowered to what the tenant may have."""
+    """A spec that has the default, taken as one that nobody chose, is lowered to what the tenant
+    may have.
+    """
     limit = tenant.quota.max_vectors_per_collection
     if limit is None or spec.max_doc_count <= limit:
         return spec

@@ -13,7 +13,7 @@ from akidb_ray.domain.collection import COLLECTION_MOVES, CollectionState
 from akidb_ray.domain.errors import InvalidState
 from akidb_ray.domain.ids import CollectionId, DatabaseId, EntityId, JobId, TenantId
 from akidb_ray.domain.jobs import Job, JobKind, JobState
-from akidb_ray.domain.listing import MAX_PAGE_ROWS, Listing
+from akidb_ray.domain.listing import Listing
 from akidb_ray.domain.tenancy import DATABASE_MOVES, DatabaseState, TenantStatus, check_move
 
 ENDED_JOBS_KEPT = timedelta(days=30)
@@ -24,7 +24,7 @@ async def delete_collection(repos: Repositories, collection_id: CollectionId) ->
     """Raises NotFound. The job of a database that is being deleted deletes its collections too."""
     collection = await repos.collections.get(collection_id)
     database = await repos.databases.get(collection.database_id)
-    begun = await running_job(repos, database.tenant_id, collection_id, database.database_id)
+    begun = await running_job(repos, collection_id, database.database_id)
     if begun is not None:
         return begun
     if collection.state is not CollectionState.DELETING:
@@ -46,7 +46,7 @@ async def delete_database(repos: Repositories, database_id: DatabaseId, cascade:
     `cascade` gives up.
     """
     database = await repos.databases.get(database_id)
-    begun = await running_job(repos, database.tenant_id, database_id)
+    begun = await running_job(repos, database_id)
     if begun is not None:
         return begun
     if database.state is not DatabaseState.DELETING:
@@ -55,7 +55,7 @@ async def delete_database(repos: Repositories, database_id: DatabaseId, cascade:
         if not cascade:
             await _require_empty(repos, database_id)
         await repos.databases.update(replace(database, state=deleting))
-    total = await count_collections(repos, database_id)
+    total = await repos.databases.count_collections(database_id)
     kind = JobKind.DELETE_DATABASE
     return await _begin(repos, kind, database.tenant_id, database_id, database.name, total)
 
@@ -65,7 +65,7 @@ async def purge_tenant(repos: Repositories, tenant_id: TenantId) -> Job:
     tenant = await repos.tenants.get(tenant_id)
     if tenant.status is not TenantStatus.DECOMMISSIONED:
         raise InvalidState("tenant", tenant.status, "being purged; decommission it first")
-    begun = await running_job(repos, tenant_id, tenant_id)
+    begun = await running_job(repos, tenant_id)
     if begun is not None:
         return begun
     total = await repos.tenants.count_collections(tenant_id)
@@ -89,25 +89,18 @@ async def adopt_unfinished(repos: Repositories) -> list[Job]:
     return adopted
 
 
-async def running_job(repos: Repositories, tenant_id: TenantId, *subjects: EntityId) -> Job | None:
+async def running_job(repos: Repositories, *subjects: EntityId) -> Job | None:
     """The one that works on the first of the subjects that any works on."""
-    running = every(lambda listing: repos.jobs.list(tenant_id, listing), RUNNING)
-    jobs = {job.subject_id: job async for job in running}
+    jobs = {job.subject_id: job for job in await repos.jobs.running_for(subjects)}
     found = [jobs[str(subject)] for subject in subjects if str(subject) in jobs]
     return found[0] if found else None
 
 
-async def count_collections(repos: Repositories, database_id: DatabaseId) -> int:
-    """In any state."""
-    return sum([1 async for _ in every(lambda each: repos.collections.list(database_id, each))])
-
-
 async def _require_empty(repos: Repositories, database_id: DatabaseId) -> None:
-    page = await repos.collections.list(database_id, Listing(limit=MAX_PAGE_ROWS))
-    if page.items:
-        more = " or more" if page.next_cursor else ""
-        held = f"holding {len(page.items)}{more} collections"
-        raise InvalidState("database", held, "being deleted without cascade")
+    count = await repos.databases.count_collections(database_id)
+    if count:
+        held = f"holding {count} collections"
+        raise InvalidState("database", held, "being deleted; delete them first, or ask for cascade")
 
 
 async def _begin(

@@ -28,9 +28,11 @@ MAX_METADATA_BYTES = 64 * 1024
 
 
 def check_metadata(value: object, field: str = "metadata") -> dict[str, Any]:
-    """A JSON object of at most 64 KiB, as it will be read back."""
+    """A JSON object of at most 64 KiB of UTF-8, as it will be read back."""
     loaded = check_json_object(value, field)
-    if len(json.dumps(loaded)) > MAX_METADATA_BYTES:
+    text = json.dumps(loaded, ensure_ascii=False)
+    # Half of a surrogate pair can be said in JSON, by an escape, though not in UTF-8.
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_METADATA_BYTES:
         raise InvalidArgument(field, f"must be at most {MAX_METADATA_BYTES} bytes of JSON")
     return loaded
 

@@ -3,14 +3,22 @@
 from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import bindparam, func, select
+
 from akidb_ray.catalog.sqlite.pages import Listed
 from akidb_ray.catalog.sqlite.repository import Mapped, SqliteRepository
 from akidb_ray.catalog.sqlite.rows import fetch
-from akidb_ray.catalog.sqlite.statements import Row
-from akidb_ray.catalog.sqlite.tables import databases, tenants
+from akidb_ray.catalog.sqlite.statements import Row, Statement, run
+from akidb_ray.catalog.sqlite.tables import collections, databases, tenants
 from akidb_ray.domain.ids import DatabaseId, TenantId
 from akidb_ray.domain.listing import Listing, Page
 from akidb_ray.domain.tenancy import Database, DatabaseState
+
+_COUNT = Statement(
+    select(func.count().label("count"))
+    .select_from(collections)
+    .where(collections.c.database_id == bindparam("at"))
+)
 
 
 def database_from(row: Row) -> Database:
@@ -63,6 +71,12 @@ class SqliteDatabases(SqliteRepository[Database, DatabaseId]):
     async def list(self, tenant_id: TenantId, listing: Listing) -> Page[Database]:
         await fetch(self._transaction.connection, tenants, tenant_id)
         return await self._page(listing, tenant_id)
+
+    async def count_collections(self, database_id: DatabaseId) -> int:
+        connection = self._transaction.connection
+        await fetch(connection, databases, database_id)
+        (row,) = await run(connection, _COUNT, {"at": database_id})
+        return int(row["count"])
 
     async def deleting(self) -> Sequence[Database]:
         return await self._deleting()

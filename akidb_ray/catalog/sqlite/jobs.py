@@ -1,15 +1,17 @@
 """Jobs: the SQL behind them. A job outlives its tenant and its subject."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, delete, literal_column
+from sqlalchemy import Text, bindparam, delete, literal_column, select
 
 from akidb_ray.catalog.sqlite.pages import Listed
 from akidb_ray.catalog.sqlite.repository import Mapped, SqliteRepository
 from akidb_ray.catalog.sqlite.statements import Row, Statement, run
 from akidb_ray.catalog.sqlite.tables import jobs
-from akidb_ray.domain.ids import JobId, TenantId
+from akidb_ray.domain.ids import EntityId, JobId, TenantId
 from akidb_ray.domain.jobs import Job, JobKind, JobState
 from akidb_ray.domain.listing import Listing, Page
 
@@ -19,6 +21,15 @@ _DELETE_ENDED = Statement(
     .where(literal_column("state <> 'running'"), jobs.c.updated_at < bindparam("before"))
     .returning(jobs.c.job_id)
 )
+
+
+@cache
+def running_for_statement(count: int) -> Statement:
+    """Of the jobs that work on one of so many subjects."""
+    subjects = [bindparam(f"subject_{number}", type_=Text()) for number in range(count)]
+    # The state in the index's own words, here too.
+    running = select(jobs).where(literal_column("state = 'running'"))
+    return Statement(running.where(jobs.c.subject_id.in_(subjects)).order_by(jobs.c.job_id))
 
 
 def job_from(row: Row) -> Job:
@@ -48,6 +59,14 @@ class SqliteJobs(SqliteRepository[Job, JobId]):
 
     async def list(self, tenant_id: TenantId | None, listing: Listing) -> Page[Job]:
         return await self._page(listing, tenant_id)
+
+    async def running_for(self, subject_ids: Sequence[EntityId]) -> Sequence[Job]:
+        if not subject_ids:
+            return []
+        values = {f"subject_{number}": str(each) for number, each in enumerate(subject_ids)}
+        connection = self._transaction.connection
+        rows = await run(connection, running_for_statement(len(subject_ids)), values)
+        return [job_from(row) for row in rows]
 
     async def delete_ended(self, before: datetime) -> int:
         connection = self._transaction.connection

@@ -21,6 +21,7 @@ T = TypeVar("T")
 _ID = re.compile(
     r"(?:tenant_)?([0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
 )
+_LEAP_SECOND = re.compile(r"(?<=[T ])(\d\d:?\d\d:?)60(?:[.,]\d+)?")
 _SHOWN_CHARACTERS = 60
 _FIELDS = frozenset(
     (
@@ -178,17 +179,32 @@ def _status(text: str) -> TenantStatus:
 def _time(text: str, name: str) -> tuple[datetime, tuple[str, ...]]:
     """The time in UTC, and what had to be assumed about it."""
     try:
-        # A day alone would parse, too, and mean its midnight.
-        time = datetime.fromisoformat(text) if ":" in text else None
-        if time is None:
-            raise ValueError
-        if time.tzinfo is not None:
-            return time.astimezone(UTC), ()
+        time, has_offset, is_leap = _parse_time(text.upper())
     except (ValueError, OverflowError):
         raise InvalidArgument(
             name, f"{_shown(text)} is not a time like 2025-03-14T09:26:53Z"
         ) from None
-    return time.replace(tzinfo=UTC), (f"{name} has no offset from UTC; it was taken as UTC",)
+    notes = []
+    if not has_offset:
+        notes.append(f"{name} has no offset from UTC; it was taken as UTC")
+    if is_leap:
+        notes.append(f"{name} is in a leap second; it was taken as the microsecond before it")
+    return time, tuple(notes)
+
+
+def _parse_time(text: str) -> tuple[datetime, bool, bool]:
+    """In UTC, whether it says its offset, and whether it is in a leap second, which no `datetime`
+    can be. Raises ValueError, OverflowError.
+    """
+    # A day alone would parse, too, and mean its midnight.
+    if "T" not in text and " " not in text:
+        raise ValueError
+    text, leaps = _LEAP_SECOND.subn(r"\g<1>59.999999", text)
+    time = datetime.fromisoformat(text)
+    utc = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    if leaps and (utc.hour, utc.minute) != (23, 59):
+        raise ValueError
+    return utc, time.tzinfo is not None, leaps > 0
 
 
 def _left_out(fields: Mapping[str, Any], known: Any, prefix: str = "") -> tuple[str, ...]:

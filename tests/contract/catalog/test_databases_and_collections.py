@@ -148,3 +148,18 @@ async def test_deleting_a_database_deletes_its_collections(
     with pytest.raises(NotFound):
         await kept(store, COLLECTIONS, gone.collection_id)
     assert await kept(store, COLLECTIONS, stays.collection_id) == stays
+
+
+async def test_the_collections_of_a_database_are_counted_in_any_state(store: CatalogStore) -> None:
+    tenant = a_tenant()
+    await keep(store, TENANTS, tenant)
+    full, empty = a_database(tenant.tenant_id, 1), a_database(tenant.tenant_id, 2)
+    await keep(store, DATABASES, full, empty)
+    states = enumerate(CollectionState)
+    made = [a_collection(full.database_id, number, state=state) for number, state in states]
+    await keep(store, COLLECTIONS, *made)
+    async with store.reading() as repos:
+        assert await repos.databases.count_collections(full.database_id) == len(CollectionState)
+        assert await repos.databases.count_collections(empty.database_id) == 0
+        with pytest.raises(NotFound):
+            await repos.databases.count_collections(DatabaseId.new())

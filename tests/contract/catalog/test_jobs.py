@@ -8,7 +8,7 @@ import pytest
 
 from akidb_ray.catalog.repositories import CatalogStore
 from akidb_ray.domain.errors import InvalidArgument
-from akidb_ray.domain.ids import JobId, TenantId
+from akidb_ray.domain.ids import CollectionId, DatabaseId, JobId, TenantId
 from akidb_ray.domain.jobs import JobKind, JobState
 from akidb_ray.domain.listing import Listing
 from tests.contract.catalog.conftest import Clock
@@ -81,3 +81,17 @@ async def test_jobs_change_no_version_and_nobody_follows_them(store: CatalogStor
     await changed(store, lambda repos: repos.jobs.delete(job.job_id))
     assert await store.version() == 0
     assert str(job.job_id) not in repr(await store.update_since(0))
+
+
+async def test_running_jobs_are_found_by_what_they_work_on(store: CatalogStore) -> None:
+    tenant_id, database_id, absent = TenantId.new(), DatabaseId.new(), CollectionId.new()
+    purge = a_job(tenant_id, kind=JobKind.PURGE_TENANT, subject_id=str(tenant_id))
+    delete = a_job(TenantId.new(), subject_id=str(database_id))
+    ended = replace(delete, job_id=JobId.new(), state=JobState.FAILED)
+    await keep(store, JOBS, purge, a_job(tenant_id), delete, ended)
+    async with store.reading() as repos:
+        assert list(await repos.jobs.running_for([absent, tenant_id])) == [purge]
+        both = sorted([purge, delete], key=lambda job: job.job_id)
+        assert list(await repos.jobs.running_for([database_id, tenant_id, absent])) == both
+        assert list(await repos.jobs.running_for([absent])) == []
+        assert list(await repos.jobs.running_for([])) == []

@@ -132,7 +132,7 @@ async def test_a_database_with_collections_goes_only_with_cascade(
     catalog: StoredCatalog, tenant: Tenant, database: Database, plots: list[CollectionId]
 ) -> None:
     before = await state_of(catalog)
-    with pytest.raises(InvalidState, match=r"holding 2 collections.*without cascade"):
+    with pytest.raises(InvalidState, match=r"holding 2 collections.*cascade"):
         await catalog.delete_database(database.database_id)
     assert await state_of(catalog) == before
     job = await catalog.delete_database(database.database_id, cascade=True)

@@ -14,7 +14,7 @@ from akidb_ray.catalog.catalog import StoredCatalog
 from akidb_ray.catalog.cursors import Place, cursor_after
 from akidb_ray.catalog.sqlite.collections import SqliteCollections
 from akidb_ray.catalog.sqlite.databases import SqliteDatabases
-from akidb_ray.catalog.sqlite.jobs import SqliteJobs
+from akidb_ray.catalog.sqlite.jobs import SqliteJobs, running_for_statement
 from akidb_ray.catalog.sqlite.pages import Listed, page_statement
 from akidb_ray.catalog.sqlite.repository import deleting_statement
 from akidb_ray.catalog.sqlite.tenants import SqliteTenants
@@ -312,3 +312,12 @@ def test_what_is_being_deleted_is_found_by_an_index(
         plan = "; ".join(detail for *_, detail in connection.execute(explain))
     assert f"{kind}_deleting" in plan
     assert "TEMP B-TREE" not in plan
+
+
+def test_the_running_jobs_of_a_thing_are_found_by_an_index(
+    catalog: StoredCatalog, file: Path
+) -> None:
+    explain = f"EXPLAIN QUERY PLAN {running_for_statement(2).sql}"
+    with closing(sqlite3.connect(file)) as connection:
+        plan = "; ".join(detail for *_, detail in connection.execute(explain, ["a", "b"]))
+    assert "jobs_running (subject_id=? AND state=?)" in plan

@@ -86,6 +86,18 @@ async def test_a_wrong_field_of_a_new_tenant_is_named(
     assert caught.value.fields["field"] == field
 
 
+@pytest.mark.parametrize("character", ["b", "é", "株", "\U0001f600", "\ud800"], ids=ascii)
+async def test_metadata_are_bounded_by_their_bytes_in_utf8(
+    catalog: StoredCatalog, character: str
+) -> None:
+    size = len(character.encode("utf-8", "surrogatepass"))
+    most = (64 * 1024 - len('{"a": ""}')) // size
+    metadata = {"a": character * most}
+    assert (await catalog.create_tenant("x", metadata=metadata)).metadata == metadata
+    with pytest.raises(InvalidArgument, match="at most 65536 bytes"):
+        await catalog.create_tenant("x", metadata={"a": character * (most + 1)})
+
+
 async def test_an_update_changes_what_it_says_and_the_version(
     catalog: StoredCatalog, tenant: Tenant, clock: Any
 ) -> None:
@@ -228,3 +240,21 @@ async def test_a_database_gets_a_new_name_and_description(
         await catalog.update_database(database.database_id, {"description": "\ud800"})
     with pytest.raises(PreconditionFailed):
         await catalog.update_database(database.database_id, {"name": "other"}, if_version=1)
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: Any = 1
+    for _ in range(levels - 1):
+        value = [value]
+    return {"a": value}
+
+
+async def test_metadata_may_be_a_hundred_levels_deep_and_no_more(catalog: StoredCatalog) -> None:
+    made = await catalog.create_tenant("Deep", metadata=nested(100))
+    assert made.metadata == nested(100)
+    for levels in (101, 500, 100_000):
+        with pytest.raises(InvalidArgument, match="metadata: "):
+            await catalog.update_tenant(made.tenant_id, {"metadata": nested(levels)})
+    update = await catalog.watch(0, 0.0)
+    assert update is not None
+    assert [tenant for tenant in update.tenants if tenant.slug == "deep"] == [made]

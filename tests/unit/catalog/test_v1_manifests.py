@@ -85,10 +85,24 @@ def test_id_may_be_compact_or_dashed_and_have_a_prefix(text: str) -> None:
         ("2025-01-01T00:00:00.123456789Z", datetime(2025, 1, 1, 0, 0, 0, 123456, UTC)),
         ("2025-01-01T00:00:00-09:30", datetime(2025, 1, 1, 9, 30, tzinfo=UTC)),
         ("2025-01-01 00:00:00+00:00", datetime(2025, 1, 1, tzinfo=UTC)),
+        ("20250314T092653Z", datetime(2025, 3, 14, 9, 26, 53, tzinfo=UTC)),
+        ("20250314T092653,5+0200", datetime(2025, 3, 14, 7, 26, 53, 500_000, UTC)),
+        ("2025-03-14t09:26:53z", datetime(2025, 3, 14, 9, 26, 53, tzinfo=UTC)),
     ],
 )
 def test_time_of_creation_may_have_any_offset(text: str, expected: datetime) -> None:
     assert parsed(manifest(created_at=text)).created_at == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["2016-12-31T23:59:60Z", "20161231T235960.25Z", "2017-01-01t08:59:60+09:00"]
+)
+def test_leap_second_is_taken_as_the_microsecond_before_it_and_reported(text: str) -> None:
+    tenant = parsed(manifest(created_at=text))
+    assert tenant.created_at == datetime(2016, 12, 31, 23, 59, 59, 999_999, UTC)
+    assert tenant.notes == (
+        "created_at is in a leap second; it was taken as the microsecond before it",
+    )
 
 
 def test_time_without_an_offset_is_taken_as_utc_and_reported() -> None:
@@ -156,7 +170,10 @@ def test_required_field_that_is_missing_or_null_is_named(field: str, missing: bo
         ("status", True, "must be a string, is a boolean"),
         ("created_at", "yesterday", "is not a time like"),
         ("created_at", "2025-03-14", "is not a time like"),
+        ("created_at", "20250314", "is not a time like"),
         ("created_at", "2025-02-30T00:00:00Z", "is not a time like"),
+        ("created_at", "2025-03-14T09:26:60Z", "is not a time like"),
+        ("created_at", "2025-03-14T09:60:00Z", "is not a time like"),
         ("created_at", "0001-01-01T00:00:00+14:00", "is not a time like"),
         ("created_at", 1741944413, "must be a string, is a number"),
         ("metadata", [], "must be an object"),

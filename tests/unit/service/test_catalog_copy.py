@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from akidb_ray.catalog.catalog import StoredCatalog
 from akidb_ray.catalog.memory.store import MemoryStore
 from akidb_ray.catalog.sqlite.store import SqliteStore
 from akidb_ray.domain.directory import CatalogUpdate, Directory
-from akidb_ray.domain.errors import AkiDBError, DeadlineExceeded, NotFound, Unavailable
+from akidb_ray.domain.errors import DeadlineExceeded, NotFound, Unavailable
 from akidb_ray.domain.ids import TenantId
 from akidb_ray.domain.tenancy import UserStatus
 from akidb_ray.service.catalog_copy import CatalogCopy
@@ -35,7 +36,7 @@ class Wire:
         self.catalog = catalog
         self.calls: list[int] = []
         self.instead: list[CatalogUpdate] = []
-        self.failure: AkiDBError = Unavailable("the catalog is not running")
+        self.failure: Exception = Unavailable("the catalog is not running")
 
     async def watch(self, since: int, timeout_s: float) -> CatalogUpdate | None:
         self.calls.append(since)
@@ -189,6 +190,46 @@ async def test_it_waits_longer_and_longer_while_the_catalog_is_away(
     waits = [retry_wait_s(failures) for failures in range(1, 8)]
     assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
     assert retry_wait_s(10**6) == 8.0
+
+
+async def test_a_foreign_error_does_not_end_the_following(
+    catalog: StoredCatalog, wire: Wire, copy: CatalogCopy, caplog: pytest.LogCaptureFixture
+) -> None:
+    await copy.catch_up()
+    wire.catalog, wire.failure, wire.calls = None, RuntimeError("an answer that can't be read"), []
+    async with following(copy):
+        async with asyncio.timeout(PATIENCE_S):
+            while not wire.calls:
+                await asyncio.sleep(0.001)
+        wire.catalog = catalog
+        await catalog.create_tenant("Beta")
+        await until_known(copy, "beta")
+    assert wire.calls[1] == 0, "it asks for the whole"
+    (logged,) = [record for record in caplog.records if record.exc_info]
+    assert "RuntimeError" in str(logged.exc_info)
+
+
+async def test_a_change_that_broke_off_half_way_is_made_good_by_the_whole(
+    wire: Wire, copy: CatalogCopy
+) -> None:
+    await copy.catch_up()
+    whole = await newest(wire)
+    broken: Any = None
+    wire.instead = [
+        replace(
+            whole,
+            version=whole.version + 1,
+            whole=False,
+            tenants=(a_tenant(7),),
+            databases=(broken,),
+        )
+    ]
+    before = copy.directory
+    async with following(copy), asyncio.timeout(PATIENCE_S):
+        while copy.directory is before:
+            await asyncio.sleep(0.001)
+    assert holds(copy.directory, "acme")
+    assert copy.directory.position.version == whole.version
 
 
 async def test_one_that_lags_behind_the_record_of_changes_loads_the_whole(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The job runner, without Ray: a catalog in memory, and hosts with real folders."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -265,4 +266,56 @@ async def test_what_waiting_does_not_help_fails_the_job_and_can_be_begun_again(
     again = await here.catalog.delete_collection(collection_id)
     async with running(here.runner()):
         assert (await here.ended(again.job_id)).state is JobState.SUCCEEDED
+    assert here.folders() == {}
+
+
+class CountedCalls:
+    """A catalog whose calls are counted by their names."""
+
+    def __init__(self, catalog: Any) -> None:
+        self._catalog = catalog
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls[name] += 1
+        return getattr(self._catalog, name)
+
+
+async def test_what_keeps_a_job_is_recorded_and_logged_once(
+    here: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    acme = await here.make_tenant("acme")
+    database = await here.catalog.create_database(acme.tenant_id, "d")
+    job = await here.catalog.delete_collection(await here.make_collection(database, "c", shards=1))
+    here.hosts.down = set(here.hosts.hosts)
+    catalog: Any = CountedCalls(here.catalog)
+
+    async def was_tried_often() -> bool:
+        return bool(catalog.calls["mark_deleting"] >= 5)
+
+    async with running(JobRunner(catalog, here.hosts, POLICY)):
+        await until(was_tried_often)
+        assert catalog.calls["note_job"] == 1
+        assert [str(job.job_id) in line for line in caplog.messages] == [True]
+        here.hosts.down = set()
+        ended = await here.ended(job.job_id)
+    assert (ended.state, ended.error) == (JobState.SUCCEEDED, None)
+
+
+async def test_a_waiting_job_is_tried_again_at_once_when_there_is_hope(here: Scene) -> None:
+    acme = await here.make_tenant("acme")
+    database = await here.catalog.create_database(acme.tenant_id, "d")
+    job = await here.catalog.delete_collection(await here.make_collection(database, "c"))
+    here.hosts.down = set(here.hosts.hosts)
+    hours = JobPolicy(first_wait_s=3600.0, longest_wait_s=3600.0)
+    async with running(JobRunner(here.catalog, here.hosts, hours)) as runner:
+        await until(lambda: _noted(here, job.job_id))
+        here.hosts.down = set()
+
+        async def has_ended() -> bool:
+            # More than once: it may not wait yet.
+            runner.try_again()
+            return (await here.catalog.get_job(job.job_id)).ended
+
+        await until(has_ended)
     assert here.folders() == {}

@@ -106,6 +106,9 @@ INDEXES = (
     "CREATE INDEX jobs_by_creation ON jobs (created_at, job_id)",
     "CREATE INDEX jobs_of_tenant ON jobs (tenant_id, created_at, job_id)",
     "CREATE INDEX jobs_in_state ON jobs (state, created_at, job_id)",
+    # With the state, though it is always the same: else SQLite takes `jobs_in_state` for several
+    # subjects, and reads all that run.
+    "CREATE INDEX jobs_running ON jobs (subject_id, state) WHERE state = 'running'",
     "CREATE INDEX jobs_ended ON jobs (updated_at) WHERE state <> 'running'",
 )
 
