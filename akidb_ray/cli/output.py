@@ -5,6 +5,7 @@ markup or as a control sequence.
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
 
 # Where no terminal says how wide it is, nobody is served by lines that break.
 _WIDTH_IN_A_PIPE = 200
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(_halves_escaped(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
 
 
 def print_line(text: str) -> None:
@@ -71,7 +73,13 @@ def shown(value: Any) -> str:
 
 def printable(text: str) -> str:
     """The text with each character that could move a cursor or change a colour made a space."""
-    return "".join(character if character.isprintable() else " " for character in text)
+    visible = _halves_escaped(text)
+    return "".join(character if character.isprintable() else " " for character in visible)
+
+
+def _halves_escaped(text: str) -> str:
+    """JSON can name halves of surrogate pairs, but no encoding can write them out."""
+    return _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
 def parse_json_option(text: str, option: str) -> Any:

@@ -34,7 +34,7 @@ TITLES: dict[type[AkiDBError], str] = {
     errors.PreconditionFailed: "The condition does not hold",
     errors.TooLarge: "Too large",
     errors.InvalidArgument: "A value is wrong",
-    errors.QuotaExceeded: "A quota is used up",
+    errors.QuotaExceeded: "A quota has no room for this",
     errors.RateLimited: "Too many requests",
     errors.Internal: "Internal error",
     errors.Corrupt: "Stored data is damaged",

@@ -249,6 +249,19 @@ ROWS: dict[str, tuple[tuple[str, str, Any], int, str | None, str]] = {
         "cannot change after creation",
     ),
     "unknown parameter of a list": (("GET", f"{COLLECTIONS}?limt=5", None), 422, "limt", "known"),
+    "unknown parameter of a decommission": (
+        ("DELETE", "/v2/tenants/default?wait_s=3", None),
+        422,
+        "wait_s",
+        "known",
+    ),
+    "parameter given twice": (("DELETE", f"{C}?wait_s=0&wait_s=1", None), 422, "wait_s", "twice"),
+    "name that looks like an id": (
+        ("POST", COLLECTIONS, {"name": "0198c0de7a1170008000000000000001", "dimension": 16}),
+        422,
+        "name",
+        "look like an id",
+    ),
     "wrong parameter of a deletion": (("DELETE", f"{C}?wait_s=61", None), 422, "wait_s", "60"),
     "deletion of a database that is not empty": (
         ("DELETE", "/v2/tenants/default/databases/default", None),

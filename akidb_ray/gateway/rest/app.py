@@ -12,12 +12,14 @@ from akidb_ray import __version__
 from akidb_ray.domain.errors import AkiDBError, TooLarge, Unavailable
 from akidb_ray.gateway.authentication import Authenticator
 from akidb_ray.gateway.rest import collections, databases, documents, health, jobs, tenants
+from akidb_ray.gateway.rest.parameters import ONLY_KNOWN_PARAMETERS
 from akidb_ray.gateway.rest.problems import (
     PROBLEM_JSON,
     add_error_handlers,
     new_request_id,
     problem_response,
 )
+from akidb_ray.gateway.rest.schemas import ProblemAnswer
 from akidb_ray.gateway.rest.short_forms import full_form
 from akidb_ray.gateway.services import Services
 
@@ -41,6 +43,7 @@ _PROBLEM = {
     "description": "A problem document (RFC 9457): what is wrong, with which field, and its code.",
     "content": {
         PROBLEM_JSON: {
+            "schema": {"$ref": "#/components/schemas/Problem"},
             "example": {
                 "type": "urn:akidb:error:invalid_argument",
                 "title": "A value is wrong",
@@ -49,7 +52,7 @@ _PROBLEM = {
                 "code": "invalid_argument",
                 "field": "vector",
                 "request_id": "0b6e...",
-            }
+            },
         }
     },
 }
@@ -63,6 +66,7 @@ def build_app(services: Services) -> FastAPI:
         following = asyncio.create_task(services.copy.follow())
         yield
         following.cancel()
+        await asyncio.wait([following])
 
     app = FastAPI(
         title="AkiDB",
@@ -74,7 +78,9 @@ def build_app(services: Services) -> FastAPI:
     app.state.services = services
     add_error_handlers(app)
     for module in (health, tenants, databases, collections, documents, jobs):
-        app.include_router(module.router)
+        app.include_router(module.router, dependencies=[ONLY_KNOWN_PARAMETERS])
+    # FastAPI has no way to say that the schema of an answer is of another media type than JSON.
+    app.openapi()["components"]["schemas"]["Problem"] = ProblemAnswer.model_json_schema()
     app.add_middleware(
         RequestFrame,
         authenticator=services.authenticator,

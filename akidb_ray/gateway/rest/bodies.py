@@ -1,10 +1,12 @@
 """Shapes of request bodies: what OpenAPI shows and pydantic checks."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic.config import JsonDict
 
 from akidb_ray.domain.collection import (
+    RANGES,
     HnswEngine,
     IndexKind,
     Language,
@@ -12,6 +14,9 @@ from akidb_ray.domain.collection import (
     SyncPolicy,
     TieringPolicy,
 )
+from akidb_ray.domain.errors import InvalidArgument
+from akidb_ray.domain.tenancy import TenantStatus
+from akidb_ray.gateway.rest.schemas import Answer, CollectionAnswer, DatabaseAnswer, TenantAnswer
 
 Number = Annotated[float, Strict()]
 WholeNumber = Annotated[int, Strict()]
@@ -25,9 +30,11 @@ class Body(BaseModel):
 
 
 class Changes(BaseModel):
-    """What is to change. Fields that never change are refused by the catalog, which says so."""
+    """What is to change. Of the other fields that are shown, the catalog says why not."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
+
+    shown: ClassVar[type[Answer]]
 
     if_version: WholeNumber | None = Field(None, description="Refuse unless it is at this version.")
 
@@ -59,10 +66,12 @@ class NewTenant(Body):
 
 
 class TenantChanges(Changes):
+    shown = TenantAnswer
+
     name: str | None = None
     slug: str | None = None
     external_id: str | None = None
-    status: str | None = None
+    status: TenantStatus | None = None
     quotas: Quotas | None = None
     metadata: dict[str, Any] | None = None
 
@@ -73,8 +82,16 @@ class NewDatabase(Body):
 
 
 class DatabaseChanges(Changes):
+    shown = DatabaseAnswer
+
     name: str | None = None
     description: str | None = None
+
+
+def _range(setting: str) -> JsonDict:
+    """For OpenAPI only: the check itself is made where all who create collections pass."""
+    low, high = RANGES[setting]
+    return {"minimum": low, "maximum": high}
 
 
 class NewCollection(Body):
@@ -90,13 +107,15 @@ class NewCollection(Body):
 
     name: str
     dimension: WholeNumber | None = Field(
-        None, description="16 to 4096. May be left out with an embedding_model."
+        None,
+        description="May be left out with an embedding_model.",
+        json_schema_extra=_range("dimension"),
     )
     metric: Metric = Metric.COSINE
-    shard_count: WholeNumber = 1
+    shard_count: WholeNumber = Field(1, json_schema_extra=_range("shard_count"))
     index_kind: IndexKind = IndexKind.HNSW
-    hnsw_m: WholeNumber = 32
-    hnsw_ef_construction: WholeNumber = 200
+    hnsw_m: WholeNumber = Field(32, json_schema_extra=_range("hnsw_m"))
+    hnsw_ef_construction: WholeNumber = Field(200, json_schema_extra=_range("hnsw_ef_construction"))
     hnsw_engine: HnswEngine = Field(
         HnswEngine.FAISS, description="The library that builds and searches the graphs."
     )
@@ -104,22 +123,40 @@ class NewCollection(Body):
         Language.ENGLISH, description="Whose stems the words of texts are reduced to."
     )
     embedding_model: str | None = None
-    replica_factor: WholeNumber = 1
+    replica_factor: WholeNumber = Field(1, json_schema_extra=_range("replica_factor"))
     tiering_policy: TieringPolicy = TieringPolicy.MEMORY
     sync_policy: SyncPolicy = SyncPolicy.CONTINUOUS
-    wal_retention_seconds: WholeNumber = 604_800
-    max_doc_count: WholeNumber = 50_000_000
+    wal_retention_seconds: WholeNumber = Field(
+        604_800, json_schema_extra=_range("wal_retention_seconds")
+    )
+    max_doc_count: WholeNumber = Field(50_000_000, json_schema_extra=_range("max_doc_count"))
     description: str = ""
 
 
 class CollectionChanges(Changes):
+    shown = CollectionAnswer
+
     name: str | None = None
     description: str | None = None
 
 
 def changes_of(body: Changes) -> dict[str, Any]:
-    """What the request names, with null where it says so."""
+    """What the request names, with null where it says so.
+
+    Raises InvalidArgument for a field that is not known, with those that can change.
+    """
+    known = ", ".join(sorted(type(body).model_fields.keys() - {"if_version"}))
+    for name in body.model_extra or {}:
+        if name not in body.shown.model_fields:
+            raise InvalidArgument(name, f"is not a field that can change; these can: {known}")
     return body.model_dump(exclude_unset=True, exclude={"if_version"})
+
+
+def refuse_quotas_outside(body: TenantChanges) -> None:
+    """Raises InvalidArgument for a quota beside `quotas`, where it might contradict one in it."""
+    for name in body.model_extra or {}:
+        if name in Quotas.model_fields:
+            raise InvalidArgument(name, "is inside quotas")
 
 
 class NewDocument(Body):

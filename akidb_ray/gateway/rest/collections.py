@@ -8,7 +8,13 @@ from akidb_ray.domain.collection import CollectionSpec, CollectionState
 from akidb_ray.domain.errors import InvalidArgument
 from akidb_ray.gateway.rest.answers import collection_json, json_response, status_json
 from akidb_ray.gateway.rest.bodies import CollectionChanges, NewCollection, changes_of
-from akidb_ray.gateway.rest.conditions import MatchedVersion, NoVersion, etag, one_condition
+from akidb_ray.gateway.rest.conditions import (
+    ETAG,
+    MatchedVersion,
+    NoVersion,
+    etag,
+    one_condition,
+)
 from akidb_ray.gateway.rest.context import Caller, InCollection, Use
 from akidb_ray.gateway.rest.jobs import BEGUN, removal_response
 from akidb_ray.gateway.rest.lists import CollectionList, Deletion, listing_of, page_response
@@ -24,7 +30,13 @@ router = APIRouter(
 )
 
 
-@router.post("", status_code=201, summary="Create a collection", response_model=CollectionAnswer)
+@router.post(
+    "",
+    status_code=201,
+    responses={201: ETAG},
+    summary="Create a collection",
+    response_model=CollectionAnswer,
+)
 async def create_collection(
     services: Use, caller: Caller, tenant: str, database: str, body: NewCollection
 ) -> Response:
@@ -54,6 +66,7 @@ async def list_collections(
 @router.get(
     "/{collection}",
     summary="Get a collection, by name or id, and how its shards stand",
+    responses={200: ETAG},
     response_model=CollectionStatusAnswer,
 )
 async def get_collection(services: Use, caller: Caller, ref: InCollection) -> Response:
@@ -67,6 +80,7 @@ async def get_collection(services: Use, caller: Caller, ref: InCollection) -> Re
 @router.patch(
     "/{collection}",
     summary="Change a collection's name or description; its other settings are fixed",
+    responses={200: ETAG},
     response_model=CollectionAnswer,
 )
 async def update_collection(

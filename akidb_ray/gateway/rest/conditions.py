@@ -1,7 +1,7 @@
 """Changes that are carried out on one version only: `If-Match` and `ETag`, or `if_version`."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
 
@@ -42,6 +42,16 @@ def _no_version(request: Request) -> None:
     if _matched_version(request.headers.get(_HEADER)) is not None:
         raise InvalidArgument(_HEADER, "is not carried out here; leave it out")
 
+
+ETAG: dict[str, Any] = {
+    "headers": {
+        "ETag": {
+            "description": "The version of what is answered, for `If-Match`.",
+            "schema": {"type": "string", "examples": ['"3"']},
+        }
+    }
+}
+"""What OpenAPI says of the answers that hold one thing with its version."""
 
 MatchedVersion = Annotated[int | None, Depends(_matched_version)]
 NoVersion = Depends(_no_version)

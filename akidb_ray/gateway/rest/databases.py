@@ -7,7 +7,13 @@ from fastapi import APIRouter, Query, Response
 from akidb_ray.domain.tenancy import Database
 from akidb_ray.gateway.rest.answers import database_json, json_response
 from akidb_ray.gateway.rest.bodies import DatabaseChanges, NewDatabase, changes_of
-from akidb_ray.gateway.rest.conditions import MatchedVersion, NoVersion, etag, one_condition
+from akidb_ray.gateway.rest.conditions import (
+    ETAG,
+    MatchedVersion,
+    NoVersion,
+    etag,
+    one_condition,
+)
 from akidb_ray.gateway.rest.context import Caller, Use
 from akidb_ray.gateway.rest.jobs import BEGUN, removal_response
 from akidb_ray.gateway.rest.lists import DatabaseDeletion, DatabaseList, listing_of, page_response
@@ -16,7 +22,13 @@ from akidb_ray.gateway.rest.schemas import DatabaseAnswer, DatabasesAnswer
 router = APIRouter(prefix="/v2/tenants/{tenant}/databases", tags=["databases"])
 
 
-@router.post("", status_code=201, summary="Create a database", response_model=DatabaseAnswer)
+@router.post(
+    "",
+    status_code=201,
+    responses={201: ETAG},
+    summary="Create a database",
+    response_model=DatabaseAnswer,
+)
 async def create_database(
     services: Use, caller: Caller, tenant: str, body: NewDatabase
 ) -> Response:
@@ -32,13 +44,21 @@ async def list_databases(
     return page_response("databases", databases, database_json)
 
 
-@router.get("/{database}", summary="Get a database, by name or id", response_model=DatabaseAnswer)
+@router.get(
+    "/{database}",
+    summary="Get a database, by name or id",
+    responses={200: ETAG},
+    response_model=DatabaseAnswer,
+)
 async def get_database(services: Use, caller: Caller, tenant: str, database: str) -> Response:
     return _response(await services.databases.get(caller, tenant, database))
 
 
 @router.patch(
-    "/{database}", summary="Change a database's name or description", response_model=DatabaseAnswer
+    "/{database}",
+    summary="Change a database's name or description",
+    responses={200: ETAG},
+    response_model=DatabaseAnswer,
 )
 async def update_database(
     services: Use,

@@ -16,8 +16,14 @@ router = APIRouter(prefix="/v2/jobs", tags=["jobs"])
 BEGUN: dict[int | str, dict[str, Any]] = {
     202: {
         "model": JobAnswer,
-        "description": "Not at its end yet, or ended otherwise, as `state` says. `Location` is "
+        "description": "The job runs on, or was cancelled or failed: see `state`. `Location` is "
         "where the job can be watched.",
+        "headers": {
+            "Location": {
+                "description": "Path of the job.",
+                "schema": {"type": "string", "examples": ["/v2/jobs/0198c0de-..."]},
+            }
+        },
     }
 }
 """What OpenAPI says of routes that answer by `removal_response`."""

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fastapi import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from akidb_ray.catalog.words import words_of
 from akidb_ray.domain.collection import CollectionState
+from akidb_ray.domain.errors import InvalidArgument
 from akidb_ray.domain.jobs import JobState
 from akidb_ray.domain.listing import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS, Listing, Order, Page
 from akidb_ray.domain.tenancy import DatabaseState, TenantStatus
@@ -19,13 +21,7 @@ _DEFAULT_WAIT_S = 5
 _MAX_WAIT_S = 60
 
 
-class Query(BaseModel):
-    """A parameter that is not known is an error, never ignored."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class ListQuery(Query):
+class ListQuery(BaseModel):
     limit: int = Field(DEFAULT_PAGE_ROWS, ge=1, le=MAX_PAGE_ROWS, description="How many at most.")
     cursor: str | None = Field(None, description="`next_cursor` of the page before.")
     offset: int = Field(
@@ -65,7 +61,7 @@ class JobList(ListQuery):
     )
 
 
-class Deletion(Query):
+class Deletion(BaseModel):
     wait_s: float = Field(
         _DEFAULT_WAIT_S,
         ge=0,
@@ -79,6 +75,10 @@ class DatabaseDeletion(Deletion):
 
 
 def listing_of(query: ListQuery, state: str | None) -> Listing:
+    """Raises InvalidArgument when words are asked for, but none is there."""
+    text = query.q if isinstance(query, SearchedList) else None
+    if text is not None and not words_of(text):
+        raise InvalidArgument("q", "holds no word; leave it out to list all")
     return Listing(
         limit=query.limit,
         cursor=query.cursor,
@@ -86,7 +86,7 @@ def listing_of(query: ListQuery, state: str | None) -> Listing:
         descending=query.descending,
         state=state,
         order=query.order if isinstance(query, SearchedList) else Order.CREATED,
-        text=query.q or None if isinstance(query, SearchedList) else None,
+        text=text,
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -109,7 +110,21 @@ def _routing_problem(request: Request, error: HTTPException) -> Response:
             "request_id": request_id,
         }
         return Response(_encode(body), 405, error.headers, PROBLEM_JSON)
-    return problem_response(Malformed(str(error.detail)), request_id)
+    return problem_response(_unreadable(error), request_id)
+
+
+def _unreadable(error: HTTPException) -> Malformed:
+    """What kept the body from being parsed, as far as it is known."""
+    cause = error.__cause__
+    if isinstance(cause, UnicodeDecodeError):
+        return Malformed(f"the body is not UTF-8: {cause.reason} at byte {cause.start}")
+    if isinstance(cause, RecursionError):
+        return Malformed("the body is not JSON that can be read: it is nested too deeply")
+    if isinstance(cause, ValueError):
+        # Of what Python's JSON can't parse, only this is no JSONDecodeError.
+        digits = sys.get_int_max_str_digits()
+        return Malformed(f"the body holds a whole number of more than {digits} digits")
+    return Malformed(str(error.detail))
 
 
 def _first_complaint(complaints: Sequence[Any]) -> AkiDBError:
@@ -118,14 +133,28 @@ def _first_complaint(complaints: Sequence[Any]) -> AkiDBError:
     if first["type"] == "json_invalid":
         reason = first.get("ctx", {}).get("error", "")
         return Malformed(f"the body is not JSON: {reason} at character {first['loc'][-1]}")
-    parts = [part for part in first["loc"] if part not in ("body", "query", "path", "header")]
-    field = ""
-    for part in parts:
-        field += f"[{part}]" if isinstance(part, int) else f"{'.' if field else ''}{part}"
+    parts = _path(first)
     row = next((part for part in parts if isinstance(part, int)), None)
     reason = str(first["msg"])
     if first["type"] == "extra_forbidden":
         reason = "is not known here"
     elif first["type"] == "missing":
-        reason = "is required"
-    return InvalidArgument(field or "body", reason, row)
+        # A name that is misspelt is both missing and not known.
+        others = [each for each in complaints if each["type"] == "extra_forbidden"]
+        beside = [_written(_path(each)) for each in others if _path(each)[:-1] == parts[:-1]]
+        unknown = "".join(f"; {name} is not known here" for name in beside)
+        reason = f"is required{unknown}"
+    return InvalidArgument(_written(parts) or "body", reason, row)
+
+
+def _path(complaint: Any) -> list[str | int]:
+    where, *rest = complaint["loc"]
+    return rest if where in ("body", "query", "path", "header") else [where, *rest]
+
+
+def _written(path: Sequence[str | int]) -> str:
+    """As a person writes it: `documents[1].id`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
+    return text

@@ -24,6 +24,27 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class ProblemAnswer(BaseModel):
+    """A problem document (RFC 9457). `code` is for programs, `detail` for people. The fields
+    without which a problem may come say more of some codes.
+    """
+
+    model_config = ConfigDict(title="Problem", extra="allow")
+
+    type: str = Field(examples=["urn:akidb:error:invalid_argument"])
+    title: str
+    status: int
+    detail: str
+    code: str = Field(examples=["invalid_argument"])
+    request_id: str
+    field: str = Field("", description="Path of the value that is wrong.")
+    reason: str = Field("", description="What is wrong with it.")
+    row: int = Field(0, description="Its number in a batch, from 0.")
+    kind: str = Field("", description="Of the thing that it is about, such as `collection`.")
+    quota: str = Field("", description="The quota that has no room.")
+    limit: int = Field(0, description="What the quota or the server allows.")
+
+
 class Kept(Answer):
     """`version` is raised by each change; it is the `ETag` too."""
 

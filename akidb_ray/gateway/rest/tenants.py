@@ -6,8 +6,21 @@ from fastapi import APIRouter, Query, Response
 
 from akidb_ray.domain.tenancy import Tenant, TenantStatus
 from akidb_ray.gateway.rest.answers import json_response, tenant_json
-from akidb_ray.gateway.rest.bodies import NewTenant, OnlyIf, Quotas, TenantChanges, changes_of
-from akidb_ray.gateway.rest.conditions import MatchedVersion, NoVersion, etag, one_condition
+from akidb_ray.gateway.rest.bodies import (
+    NewTenant,
+    OnlyIf,
+    Quotas,
+    TenantChanges,
+    changes_of,
+    refuse_quotas_outside,
+)
+from akidb_ray.gateway.rest.conditions import (
+    ETAG,
+    MatchedVersion,
+    NoVersion,
+    etag,
+    one_condition,
+)
 from akidb_ray.gateway.rest.context import Caller, Use
 from akidb_ray.gateway.rest.jobs import BEGUN, removal_response
 from akidb_ray.gateway.rest.lists import Deletion, TenantList, listing_of, page_response
@@ -16,7 +29,13 @@ from akidb_ray.gateway.rest.schemas import TenantAnswer, TenantsAnswer
 router = APIRouter(prefix="/v2/tenants", tags=["tenants"])
 
 
-@router.post("", status_code=201, summary="Create a tenant", response_model=TenantAnswer)
+@router.post(
+    "",
+    status_code=201,
+    responses={201: ETAG},
+    summary="Create a tenant",
+    response_model=TenantAnswer,
+)
 async def create_tenant(services: Use, caller: Caller, body: NewTenant) -> Response:
     tenant = await services.tenants.create(
         caller, body.name, body.slug, body.external_id, _quotas(body.quotas), body.metadata
@@ -32,15 +51,23 @@ async def list_tenants(
     return page_response("tenants", tenants, tenant_json)
 
 
-@router.get("/{tenant}", summary="Get a tenant, by slug or id", response_model=TenantAnswer)
+@router.get(
+    "/{tenant}",
+    summary="Get a tenant, by slug or id",
+    responses={200: ETAG},
+    response_model=TenantAnswer,
+)
 async def get_tenant(services: Use, caller: Caller, tenant: str) -> Response:
     return _response(await services.tenants.get(caller, tenant))
 
 
-@router.patch("/{tenant}", summary="Change a tenant", response_model=TenantAnswer)
+@router.patch(
+    "/{tenant}", summary="Change a tenant", responses={200: ETAG}, response_model=TenantAnswer
+)
 async def update_tenant(
     services: Use, caller: Caller, tenant: str, body: TenantChanges, version: MatchedVersion
 ) -> Response:
+    refuse_quotas_outside(body)
     changes = {**changes_of(body), **_quotas(body.quotas)}
     changes.pop("quotas", None)
     if_version = one_condition(version, body.if_version)
@@ -50,6 +77,7 @@ async def update_tenant(
 @router.post(
     "/{tenant}/suspend",
     summary="Suspend a tenant: it reads and writes nothing until it is resumed",
+    responses={200: ETAG},
     response_model=TenantAnswer,
 )
 async def suspend_tenant(
@@ -65,7 +93,10 @@ async def suspend_tenant(
 
 
 @router.post(
-    "/{tenant}/resume", summary="Let a suspended tenant go on", response_model=TenantAnswer
+    "/{tenant}/resume",
+    summary="Let a suspended tenant go on",
+    responses={200: ETAG},
+    response_model=TenantAnswer,
 )
 async def resume_tenant(
     services: Use,
@@ -82,6 +113,7 @@ async def resume_tenant(
 @router.delete(
     "/{tenant}",
     summary="Decommission a tenant for good; its data stays until it is purged",
+    responses={200: ETAG},
     response_model=TenantAnswer,
 )
 async def decommission_tenant(

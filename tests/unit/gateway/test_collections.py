@@ -230,3 +230,21 @@ async def test_a_flat_collection_builds_no_graph(client: httpx.AsyncClient) -> N
     assert (await client.get(f"{COLLECTIONS}/c")).json()["status"]["unindexed"] == 0
     found = await client.post(f"{COLLECTIONS}/c/search", json={"vector": [7.0] * 16, "limit": 1})
     assert found.json()["results"][0]["id"] == "7"
+
+
+async def test_a_name_never_looks_like_an_id_and_only_two_fields_change(
+    client: httpx.AsyncClient,
+) -> None:
+    first = (await client.post(COLLECTIONS, json={"name": "a", "dimension": 16})).json()
+    for name in (first["collection_id"], first["collection_id"].replace("-", "")):
+        for method, path, body in (
+            ("POST", COLLECTIONS, {"name": name, "dimension": 16}),
+            ("PATCH", f"{COLLECTIONS}/a", {"name": name}),
+            ("POST", "/v2/tenants/default/databases", {"name": name}),
+        ):
+            refused = await client.request(method, path, json=body)
+            assert (refused.status_code, refused.json()["field"]) == (422, "name")
+            assert "must not look like an id" in refused.json()["detail"]
+    refused = await client.patch(f"{COLLECTIONS}/a", json={"colour": 1})
+    assert refused.json()["detail"].endswith("these can: description, name")
+    assert (await client.patch(f"{COLLECTIONS}/a", json={"state": "ready"})).status_code == 422

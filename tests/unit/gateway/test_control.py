@@ -1,8 +1,12 @@
 """What is there at the first start, whether it is well, and what it can do."""
 
+from typing import Any
+
 import httpx
 
+from akidb_ray.domain.collection import RANGES
 from tests.in_process import Database
+from tests.serving import COLLECTIONS
 
 
 async def test_the_first_start_has_tenant_and_database_default(client: httpx.AsyncClient) -> None:
@@ -79,3 +83,53 @@ async def test_openapi_says_what_each_route_of_the_catalog_answers(
             ]
             is_catalog = operation["tags"][0] in ("tenants", "databases", "collections", "jobs")
             assert not is_catalog or any("$ref" in schema for schema in schemas), (method, path)
+
+
+def _resolved(openapi: Any, schema: Any) -> Any:
+    return openapi["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+
+
+async def test_openapi_describes_problems_with_their_fields(client: httpx.AsyncClient) -> None:
+    openapi = (await client.get("/openapi.json")).json()
+    answer = (await client.get("/v2/tenants/nope")).json()
+    for operations in openapi["paths"].values():
+        for operation in operations.values():
+            content = operation["responses"]["4XX"]["content"]["application/problem+json"]
+            problem = _resolved(openapi, content["schema"])
+            assert set(answer) - {"id"} <= set(problem["properties"])
+            assert set(problem["required"]) <= set(answer)
+
+
+async def test_openapi_describes_the_headers_of_answers(client: httpx.AsyncClient) -> None:
+    client_paths = (await client.get("/openapi.json")).json()["paths"]
+    collection = COLLECTIONS.replace("default", "{tenant}", 1).replace("default", "{database}")
+    for path, method, status, header in (
+        ("/v2/tenants", "post", "201", "ETag"),
+        ("/v2/tenants/{tenant}", "get", "200", "ETag"),
+        ("/v2/tenants/{tenant}", "delete", "200", "ETag"),
+        ("/v2/tenants/{tenant}/suspend", "post", "200", "ETag"),
+        ("/v2/tenants/{tenant}/purge", "post", "202", "Location"),
+        ("/v2/tenants/{tenant}/databases/{database}", "patch", "200", "ETag"),
+        (collection, "post", "201", "ETag"),
+        (f"{collection}/{{collection}}", "get", "200", "ETag"),
+        (f"{collection}/{{collection}}", "delete", "202", "Location"),
+    ):
+        answer = client_paths[path][method]["responses"][status]
+        assert answer["headers"][header]["description"], (method, path)
+        assert "$ref" in answer["content"]["application/json"]["schema"]
+
+
+async def test_openapi_says_what_bodies_and_parameters_may_hold(client: httpx.AsyncClient) -> None:
+    openapi = (await client.get("/openapi.json")).json()
+    schemas = openapi["components"]["schemas"]
+    for changes in ("TenantChanges", "DatabaseChanges", "CollectionChanges"):
+        assert schemas[changes]["additionalProperties"] is False
+    status = schemas["TenantChanges"]["properties"]["status"]["anyOf"][0]
+    assert "suspended" in _resolved(openapi, status)["enum"]
+    settings = schemas["NewCollection"]["properties"]
+    for name, (low, high) in RANGES.items():
+        assert (settings[name]["minimum"], settings[name]["maximum"]) == (low, high)
+    purge = openapi["paths"]["/v2/tenants/{tenant}/purge"]["post"]
+    (wait_s,) = [each for each in purge["parameters"] if each["name"] == "wait_s"]
+    assert "seconds" in wait_s["description"]
+    assert (wait_s["schema"]["minimum"], wait_s["schema"]["maximum"]) == (0, 60)

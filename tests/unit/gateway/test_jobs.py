@@ -1,12 +1,22 @@
 """Jobs over REST: begun by deletions, waited for, listed, cancelled."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
 from akidb_ray.access.authorization import ROOT
+from akidb_ray.domain.errors import (
+    AkiDBError,
+    DeadlineExceeded,
+    Exhausted,
+    Internal,
+    StorageFailed,
+)
+from akidb_ray.domain.ids import JobId
+from akidb_ray.domain.jobs import Job
 from akidb_ray.gateway.rest.schemas import JobAnswer, JobsAnswer
 from tests.in_process import Database
 from tests.serving import COLLECTIONS
@@ -150,3 +160,23 @@ async def test_jobs_of_a_tenant_that_never_was_are_asked_for_in_vain(
 ) -> None:
     assert (await client.get(JOBS, params={"tenant": "nope"})).status_code == 404
     assert (await client.get(JOBS, params={"tenant": ABSENT})).json()["jobs"] == []
+
+
+class SpoiltCatalog:
+    """One that can't tell of jobs."""
+
+    def __init__(self, error: AkiDBError) -> None:
+        self._error = error
+
+    async def get_job(self, job_id: JobId) -> Job:
+        raise self._error
+
+
+@pytest.mark.parametrize("kind", [StorageFailed, Internal, Exhausted, DeadlineExceeded])
+async def test_a_deletion_that_was_begun_is_no_error_whatever_keeps_its_job_from_being_read(
+    database: Database, kind: type[AkiDBError]
+) -> None:
+    begun = await begin(database, "c")
+    job = await database.services.jobs.get(ROOT, begun["job_id"])
+    catalog: Any = SpoiltCatalog(kind("the disk is sick"))
+    assert await replace(database.services.jobs, catalog=catalog).wait(job, 0.1) == job

@@ -59,3 +59,29 @@ async def test_a_request_id_is_given_or_kept(client: httpx.AsyncClient) -> None:
     assert kept.json()["request_id"] == "mine"
     refused = await client.get("/v2/tenants/nope", headers={"x-request-id": "x" * 1000})
     assert len(refused.json()["request_id"]) == 32
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (b'{"name": ' + b"1" * 5000 + b"}", "a whole number of more than 4300 digits"),
+        (b'{"name": "\xff"}', "not UTF-8: invalid start byte at byte 10"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"name"', "not JSON: Expecting ':' delimiter at character 7"),
+    ],
+)
+async def test_a_body_that_cannot_be_parsed_says_why(
+    client: httpx.AsyncClient, content: bytes, cause: str
+) -> None:
+    answer = await client.post("/v2/tenants", content=content)
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+    assert cause in answer.json()["detail"]
+
+
+async def test_a_misspelt_name_is_reported_beside_the_one_that_is_missing(
+    client: httpx.AsyncClient,
+) -> None:
+    path = "/v2/tenants/default/databases/default/collections/c/documents"
+    answer = await client.put(path, json={"documents": [{"di": "1"}], "colour": 1})
+    assert answer.json()["field"] == "documents[0].id"
+    assert answer.json()["reason"] == "is required; documents[0].di is not known here"

@@ -143,6 +143,9 @@ WRONG_TENANTS = [
     ({"name": "a", "quotas": {"max_collections": True}}, "quotas.max_collections", "integer"),
     ({"name": "a", "quotas": {"rps": 5}}, "quotas.rps", "not known"),
     ({"name": "a", "status": "active"}, "status", "not known"),
+    ({"name": "a", "max_collections": 3}, "max_collections", "not known"),
+    ({"nmae": "a"}, "name", "is required; nmae is not known here"),
+    ({"name": "a", "slug": "0198c0de7a1170008000000000000001"}, "slug", "look like an id"),
     ({"name": "a", "\ud800": 1}, "body", "unicode"),
 ]
 
@@ -169,6 +172,18 @@ WRONG_CHANGES = [
     ({"colour": "red"}, "colour", "is not a field that can change"),
     ({"if_version": "1"}, "if_version", "integer"),
     ({"quotas": {"max_collections": -1}}, "quotas.max_collections", "whole"),
+    ({"max_collections": 7}, "max_collections", "is inside quotas"),
+    (
+        {"quotas": {"max_collections": 3}, "max_collections": 7},
+        "max_collections",
+        "is inside quotas",
+    ),
+    (
+        {"name": "x", "colour": "red"},
+        "colour",
+        "these can: external_id, metadata, name, quotas, slug, status",
+    ),
+    ({"slug": "0198c0de7a1170008000000000000001"}, "slug", "must not look like an id"),
 ]
 
 
