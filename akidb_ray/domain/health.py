@@ -6,9 +6,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class BackupStatus:
-    """The newest backup, None while none is known, and why the last attempt failed, if it did.
+    """The newest backup, None while none is known. `behind` says that something has changed since.
 
-    `behind` says that something has changed since.
+    `error` says why the last attempt failed, or what else about the backups wants a person: older
+    ones that can't be removed, or those of another course of the catalog.
     """
 
     where: str
