@@ -5,7 +5,7 @@ embedded by the hashing embedder of the product.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,11 +45,14 @@ MODEL = "hashing-64"
 
 
 class DirectHosts:
-    """The port to the shards by plain calls. A host in `down` answers as if unreachable."""
+    """The port to the shards by plain calls. A host in `down` answers as if unreachable. `before`
+    is awaited with method, store and items before each call: a test may note or hold it up.
+    """
 
     def __init__(self) -> None:
         self.hosts: dict[StoreId, ShardHost] = {}
         self.down: set[StoreId] = set()
+        self.before: Callable[[str, StoreId, Sequence[Any]], Awaitable[None]] | None = None
 
     async def add(self, options: HostOptions, catalog: ChangeFeed) -> StoreId:
         host = ShardHost(options, catalog)
@@ -58,22 +61,18 @@ class DirectHosts:
         return store_id
 
     async def _batch(self, method: str, store_id: StoreId, items: Sequence[Any]) -> list[Any]:
+        if self.before is not None:
+            await self.before(method, store_id, items)
         if store_id in self.down:
             return [Unavailable("the shard host is down")] * len(items)
         answers: list[Any] = await getattr(self.hosts[store_id], method)(items)
         return answers
 
-    async def search(self, store_id: StoreId, items: Sequence[Any]) -> list[Any]:
-        return await self._batch("search", store_id, items)
+    async def ask(self, store_id: StoreId, items: Sequence[Any]) -> list[Any]:
+        return await self._batch("ask", store_id, items)
 
     async def write(self, store_id: StoreId, items: Sequence[Any]) -> list[Any]:
         return await self._batch("write", store_id, items)
-
-    async def get(self, store_id: StoreId, items: Sequence[Any]) -> list[Any]:
-        return await self._batch("get", store_id, items)
-
-    async def count(self, store_id: StoreId, items: Sequence[Any]) -> list[Any]:
-        return await self._batch("count", store_id, items)
 
     async def alive(self, store_id: StoreId) -> bool:
         return store_id not in self.down

@@ -2,13 +2,14 @@
 
 While calls are in flight, items queue up; the next call takes all that wait. An idle host is called
 at once, so nothing is ever delayed to gather company. A caller that goes away is left out, or its
-answer is dropped; it harms nobody else in its batch.
+answer is dropped; it harms nobody else in its batch. A call that nobody waits for any more is given
+up, so that a host that is stuck does not hold up those who come later for longer than they wait.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from akidb_ray.domain.errors import AkiDBError, Internal
 
@@ -49,6 +50,7 @@ class Coalescer(Generic[Item, Answer]):
                 task = asyncio.create_task(self._answer(batch))
                 self._running.add(task)
                 task.add_done_callback(self._finished)
+                _give_up_when_alone(task, [future for _, future in batch])
 
     async def _answer(self, batch: _Batch[Item, Answer]) -> None:
         answers: list[Answer | AkiDBError]
@@ -67,3 +69,19 @@ class Coalescer(Generic[Item, Answer]):
     def _finished(self, task: "asyncio.Task[None]") -> None:
         self._running.discard(task)
         self._start_calls()
+
+
+def _give_up_when_alone(
+    task: "asyncio.Task[None]", waiting: Sequence["asyncio.Future[Any]"]
+) -> None:
+    """Cancel the task once each of the futures has its answer, or nobody who waits for it."""
+    left = len(waiting)
+
+    def one_less(_: "asyncio.Future[Any]") -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            task.cancel()
+
+    for future in waiting:
+        future.add_done_callback(one_less)

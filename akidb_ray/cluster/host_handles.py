@@ -8,12 +8,11 @@ from typing import Any, TypeVar
 from akidb_ray.cluster.actors import NamedActor
 from akidb_ray.cluster.coalescing import Coalescer
 from akidb_ray.domain.directory import CollectionPlace, Directory
-from akidb_ray.domain.document import StoredDocument
 from akidb_ray.domain.errors import AkiDBError, Unavailable
 from akidb_ray.domain.ids import StoreId
 from akidb_ray.domain.placement import ShardKey
-from akidb_ray.domain.query import Hit, ShardCount, ShardGet, ShardSearch, ShardStatus
-from akidb_ray.domain.write import ShardUpsert, ShardWrite, WriteOutcome
+from akidb_ray.domain.query import ShardRead, ShardSearch, ShardStatus
+from akidb_ray.domain.write import ShardWrite, WriteOutcome, is_repeatable
 
 Answer = TypeVar("Answer")
 _ALIVE_TIMEOUT_S = 2.0
@@ -26,31 +25,24 @@ class RayShardHosts:
         self._directory = directory
         self._timeout_s = timeout_s
         self._actors: dict[str, NamedActor] = {}
-        self._searches: dict[StoreId, Coalescer[ShardSearch, list[Hit]]] = {}
+        self._searches: dict[StoreId, Coalescer[Any, Any]] = {}
 
-    async def search(
-        self, store_id: StoreId, items: Sequence[ShardSearch]
-    ) -> list[list[Hit] | AkiDBError]:
+    async def ask(
+        self, store_id: StoreId, items: Sequence[ShardRead[Answer]]
+    ) -> list[Answer | AkiDBError]:
+        # A search is short, and there are many. Other reads may take long: who shares a call waits
+        # for its slowest item.
+        if not all(isinstance(item, ShardSearch) for item in items):
+            return await self._batch(store_id, "ask", items, again=True)
         if store_id not in self._searches:
-            call = functools.partial(self._batch, store_id, "search", again=True)
+            call = functools.partial(self._batch, store_id, "ask", again=True)
             self._searches[store_id] = Coalescer(call)
         return await self._searches[store_id].ask(items)
 
     async def write(
         self, store_id: StoreId, items: Sequence[ShardWrite]
     ) -> list[WriteOutcome | AkiDBError]:
-        # Upserting the same documents twice changes nothing more; a second delete would answer with
-        # the wrong count.
-        again = all(isinstance(item, ShardUpsert) for item in items)
-        return await self._batch(store_id, "write", items, again=again)
-
-    async def get(
-        self, store_id: StoreId, items: Sequence[ShardGet]
-    ) -> list[list[StoredDocument] | AkiDBError]:
-        return await self._batch(store_id, "get", items, again=True)
-
-    async def count(self, store_id: StoreId, items: Sequence[ShardCount]) -> list[int | AkiDBError]:
-        return await self._batch(store_id, "count", items, again=True)
+        return await self._batch(store_id, "write", items, again=all(map(is_repeatable, items)))
 
     async def alive(self, store_id: StoreId) -> bool:
         try:

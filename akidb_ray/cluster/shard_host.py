@@ -10,15 +10,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from akidb_ray.cluster.store_copy import StoreCopy
 from akidb_ray.domain.collection import CollectionSpec
-from akidb_ray.domain.document import StoredDocument
-from akidb_ray.domain.errors import AkiDBError, Internal
+from akidb_ray.domain.errors import AkiDBError, Internal, InvalidArgument
 from akidb_ray.domain.ids import ClusterId, StoreId
 from akidb_ray.domain.placement import ShardKey
-from akidb_ray.domain.query import Hit, ShardCount, ShardGet, ShardSearch, ShardStatus
+from akidb_ray.domain.query import ShardRead, ShardSearch, ShardStatus, VectorQuery
 from akidb_ray.domain.write import ShardWrite, WriteOutcome
 from akidb_ray.service.following import ChangeFeed, Follower
 from akidb_ray.settings import ShardSettings
@@ -73,17 +72,33 @@ class ShardHost:
         """Asked before all else by whoever starts a host, and from time to time by others."""
         return (await self._followed()).copy.store_id
 
-    async def search(self, items: Sequence[ShardSearch]) -> list[list[Hit] | AkiDBError]:
-        return await self._each(self._readers, Replicas.search, items)
+    async def ask(self, items: Sequence[ShardRead[Any]]) -> list[Any]:
+        """A value of the item's kind for each, or an error."""
+        groups = searched_together(items)
+        threads = max(1, self._options.cores // max(1, len(groups)))
+        parts = [self._ask_together([items[p] for p in group], threads) for group in groups]
+        answers: dict[int, Any] = {}
+        for group, part in zip(groups, await asyncio.gather(*parts), strict=True):
+            answers.update(zip(group, part, strict=True))
+        return [answers[position] for position in range(len(items))]
+
+    async def _ask_together(self, items: Sequence[Any], threads: int) -> list[Any]:
+        if len(items) > 1:
+            try:
+                return await self._run(
+                    self._readers, lambda: self._open()[1].search_many(items, threads)
+                )
+            except InvalidArgument:
+                _log.info("one of %s searches is wrong: each is answered alone", len(items))
+            except AkiDBError as error:
+                # This shard cannot answer any of them.
+                return [error] * len(items)
+            except Exception:
+                _log.exception("%s searches failed together: each is tried alone", len(items))
+        return await self._each(self._readers, Replicas.read, items)
 
     async def write(self, items: Sequence[ShardWrite]) -> list[WriteOutcome | AkiDBError]:
         return await self._each(self._writers, Replicas.write, items)
-
-    async def get(self, items: Sequence[ShardGet]) -> list[list[StoredDocument] | AkiDBError]:
-        return await self._each(self._readers, Replicas.get, items)
-
-    async def count(self, items: Sequence[ShardCount]) -> list[int | AkiDBError]:
-        return await self._each(self._readers, Replicas.count, items)
 
     async def create_shard(
         self, shard: ShardKey, spec: CollectionSpec, names: dict[str, str]
@@ -182,6 +197,21 @@ class ShardHost:
         self, pool: ThreadPoolExecutor, work: Callable[..., Answer], *arguments: object
     ) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
+
+
+def searched_together(items: Sequence[ShardRead[Any]]) -> list[list[int]]:
+    """Positions of the items, those in one list that a shard can answer in one pass: searches for
+    vectors that nobody wants explained, of one shard, for principals that see the same.
+    """
+    groups: dict[object, list[int]] = {}
+    for position, item in enumerate(items):
+        key: object = position
+        if isinstance(item, ShardSearch):
+            query = item.query
+            if isinstance(query, VectorQuery) and not query.explain:
+                key = item.shard, item.visible, item.min_version
+        groups.setdefault(key, []).append(position)
+    return list(groups.values())
 
 
 def shard_policy(settings: ShardSettings, cores: int) -> ShardPolicy:

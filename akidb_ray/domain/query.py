@@ -7,13 +7,15 @@ A read that names a `min_version` is answered by a shard that has got that far, 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 import msgspec
 
-from akidb_ray.domain.document import Vectors
+from akidb_ray.domain.document import StoredDocument, Vectors
 from akidb_ray.domain.filter import EVERYTHING, Filter, RowFilter, Scalar
 from akidb_ray.domain.placement import ShardKey
 
+Answer_co = TypeVar("Answer_co", covariant=True)
 MAX_LIMIT = 10_000
 MAX_EF = 10_000
 DEFAULT_EF = 64
@@ -208,8 +210,27 @@ class Explanation:
     took_ms: Mapping[str, float]
 
 
+class ShardRead(Generic[Answer_co]):
+    """What one shard is asked for, answered by a value of the type that it names, or by an error.
+
+    `visible` is what the asking principal may see.
+    """
+
+    __slots__ = ()
+    shard: ShardKey
+    min_version: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class ShardSearch:
+class ShardHits:
+    """What a search of one shard found, and how, if the query asked for that."""
+
+    hits: list[Hit]
+    explanation: Explanation | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShardSearch(ShardRead[ShardHits]):
     shard: ShardKey
     query: Query
     visible: RowFilter
@@ -217,7 +238,45 @@ class ShardSearch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ShardGet:
+class ShardVector(ShardRead[Vectors]):
+    """The vector of a document as searches compare it, float32 (dimension,). Answered by NotFound
+    when the document is not there.
+    """
+
+    shard: ShardKey
+    id: str
+    visible: RowFilter
+    min_version: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShardGroups(ShardRead[list[Group]]):
+    shard: ShardKey
+    query: GroupQuery
+    visible: RowFilter
+    min_version: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShardFacets(ShardRead[list[Facet]]):
+    shard: ShardKey
+    query: FacetQuery
+    visible: RowFilter
+    min_version: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShardScroll(ShardRead[list[StoredDocument]]):
+    shard: ShardKey
+    query: ScrollQuery
+    visible: RowFilter
+    min_version: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShardGet(ShardRead[list[StoredDocument]]):
+    """Those documents that are there, in the order of `ids`."""
+
     shard: ShardKey
     ids: Sequence[str]
     visible: RowFilter
@@ -226,7 +285,7 @@ class ShardGet:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ShardCount:
+class ShardCount(ShardRead[int]):
     shard: ShardKey
     visible: RowFilter
     filter: Filter = EVERYTHING

@@ -13,11 +13,11 @@ from contextlib import asynccontextmanager
 from akidb_ray.domain.directory import CollectionPlace
 from akidb_ray.domain.errors import QuotaExceeded
 from akidb_ray.domain.filter import RowFilter
-from akidb_ray.domain.ids import CollectionId, slot_of
-from akidb_ray.domain.placement import group_by_shard
+from akidb_ray.domain.ids import CollectionId
 from akidb_ray.domain.query import ShardCount, ShardGet
-from akidb_ray.service.fan_out import fan_out, raise_first_error, shard_key
+from akidb_ray.service.fan_out import ask_shards, raise_first_error, shard_key
 from akidb_ray.service.ports import ShardHosts
+from akidb_ray.service.split_writes import rows_by_shard
 
 _EVERYTHING = RowFilter()
 
@@ -43,10 +43,8 @@ class DocumentLimits:
     async def _count_room(self, place: CollectionPlace, ids: Sequence[str]) -> int:
         """How many more documents fit beside these."""
         limit = place.collection.spec.max_doc_count
-        counts = [
-            (p, ShardCount(shard_key(place, p.number), _EVERYTHING)) for p in place.placements
-        ]
-        used = sum(raise_first_error(await fan_out(counts, self._hosts.count)))
+        counts = [ShardCount(shard_key(place, p.number), _EVERYTHING) for p in place.placements]
+        used = sum(raise_first_error(await ask_shards(self._hosts, place, counts)))
         if used + len(ids) <= limit:
             return limit - used - len(ids)
         unique = list(dict.fromkeys(ids))
@@ -55,12 +53,9 @@ class DocumentLimits:
         return 0
 
     async def _count_present(self, place: CollectionPlace, ids: list[str]) -> int:
-        groups = group_by_shard([slot_of(i) for i in ids], len(place.placements))
         gets = [
-            (
-                place.placements[number],
-                ShardGet(shard_key(place, number), [ids[row] for row in rows], _EVERYTHING),
-            )
-            for number, rows in groups.items()
+            ShardGet(shard_key(place, number), [ids[row] for row in rows], _EVERYTHING)
+            for number, rows in rows_by_shard(place, ids).items()
         ]
-        return sum(len(found) for found in raise_first_error(await fan_out(gets, self._hosts.get)))
+        found = raise_first_error(await ask_shards(self._hosts, place, gets))
+        return sum(len(part) for part in found)

@@ -1,122 +1,341 @@
-"""Documents: write, read, delete and count them, over all shards of a collection."""
+"""Documents: write, read, patch, delete and count them, over all shards of a collection."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from akidb_ray.access.authorization import Action, Principal
-from akidb_ray.domain.document import StoredDocument
-from akidb_ray.domain.errors import NotFound
-from akidb_ray.domain.filter import Filter
-from akidb_ray.domain.ids import check_document_id, slot_of
-from akidb_ray.domain.placement import ShardPlacement, group_by_shard
-from akidb_ray.domain.query import ShardCount, ShardGet
-from akidb_ray.domain.write import ShardDelete, ShardUpsert, ShardWrite
+from akidb_ray.domain.bounds import check_whole
+from akidb_ray.domain.directory import CollectionPlace
+from akidb_ray.domain.document import DocumentBatch, StoredDocument
+from akidb_ray.domain.errors import InvalidArgument, NotFound
+from akidb_ray.domain.filter import EVERYTHING, Filter, RowFilter
+from akidb_ray.domain.ids import check_document_id
+from akidb_ray.domain.patch import PayloadPatch, check_patch
+from akidb_ray.domain.query import MAX_LIMIT, ScrollQuery, ShardCount, ShardGet, ShardScroll
+from akidb_ray.domain.scroll_cursor import read_cursor, scroll_cursor
+from akidb_ray.domain.version_token import least_sequences, version_token
+from akidb_ray.domain.write import (
+    DEFAULT_OPTIONS,
+    ShardDelete,
+    ShardPatch,
+    ShardUpsert,
+    ShardWrite,
+    UpsertMode,
+    WriteOptions,
+    check_options,
+)
 from akidb_ray.service.collections import CollectionRef, Collections
 from akidb_ray.service.document_limits import DocumentLimits
-from akidb_ray.service.fan_out import (
-    fan_out,
-    raise_failed_writes,
-    raise_first_error,
-    shard_key,
-    version_token,
-)
-from akidb_ray.service.incoming import IncomingDocument, prepare_batch
+from akidb_ray.service.fan_out import ask_shards, fan_out, raise_first_error, shard_key
+from akidb_ray.service.incoming import IncomingDocument, check_batch, prepare_batch
 from akidb_ray.service.ports import Embedders, ShardHosts
+from akidb_ray.service.scrolling import ScrollMerge
+from akidb_ray.service.split_writes import (
+    Write,
+    raise_failed_writes,
+    rows_by_shard,
+    split_options,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """`version` is an opaque token: the sequence that each written shard has reached.
+    """`affected` documents were changed; `skipped` were named or matched, but not changed.
 
-    `truncated` are ids of documents whose text was longer than the model reads.
+    `version` is an opaque token: the sequence that each written shard has reached. `truncated` are
+    ids of documents whose text was longer than the model reads.
     """
 
     affected: int
     version: str
     truncated: tuple[str, ...] = ()
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ScrollPage:
+    """Documents in the order of their ids, and the cursor of the next page; None at the end."""
+
+    documents: Sequence[StoredDocument]
+    next_cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Documents:
+    """Writes are carried out by each shard for itself: a shard's part is kept whole or not at all.
+
+    When a part fails, the error names what the others acknowledged. The same request again, with
+    the same idempotency key, completes it: shards that were done give their first answer.
+    Acknowledged means on disk, unless `options` ask for less.
+    """
+
     collections: Collections
     hosts: ShardHosts
     embedders: Embedders
     limits: DocumentLimits
 
     async def upsert(
-        self, principal: Principal, ref: CollectionRef, documents: Sequence[IncomingDocument]
+        self,
+        principal: Principal,
+        ref: CollectionRef,
+        documents: Sequence[IncomingDocument],
+        mode: UpsertMode = UpsertMode.UPSERT,
+        options: WriteOptions = DEFAULT_OPTIONS,
     ) -> Written:
-        """Write all documents, each shard's part atomically; acknowledged means on disk.
-
-        The batch is checked whole before anything is written. When a part fails, the error names
-        the ids that were acknowledged; sending the batch again completes it.
-        """
+        """Write all documents; the batch is checked whole before anything is written."""
         place, visible = await self.collections.ready(principal, ref, Action.WRITE_DOCUMENTS)
         batch, truncated = await prepare_batch(place, documents, self.embedders)
-        groups = group_by_shard([slot_of(i) for i in batch.ids], len(place.placements))
-        writes: list[tuple[ShardPlacement, ShardWrite]] = [
+        return await self._upsert(place, visible, batch, mode, options, truncated)
+
+    async def upsert_batch(
+        self,
+        principal: Principal,
+        ref: CollectionRef,
+        batch: DocumentBatch,
+        mode: UpsertMode = UpsertMode.UPSERT,
+        options: WriteOptions = DEFAULT_OPTIONS,
+    ) -> Written:
+        """The same for documents that came column by column, all of them with vectors."""
+        place, visible = await self.collections.ready(principal, ref, Action.WRITE_DOCUMENTS)
+        check_batch(place, batch)
+        return await self._upsert(place, visible, batch, mode, options, ())
+
+    async def _upsert(
+        self,
+        place: CollectionPlace,
+        visible: RowFilter,
+        batch: DocumentBatch,
+        mode: UpsertMode,
+        options: WriteOptions,
+        truncated: tuple[str, ...],
+    ) -> Written:
+        _check_conditions(options, batch.ids)
+        writes: list[Write] = [
             (
                 place.placements[number],
-                ShardUpsert(shard_key(place, number), batch.take(rows), visible),
+                ShardUpsert(
+                    shard_key(place, number),
+                    batch.take(rows),
+                    visible,
+                    mode,
+                    split_options(options, [batch.ids[row] for row in rows]),
+                ),
             )
-            for number, rows in groups.items()
+            for number, rows in rows_by_shard(place, batch.ids).items()
         ]
+        if mode is UpsertMode.UPDATE:
+            return await self._write(writes, truncated)
         async with self.limits.room_for(place, batch.ids):
-            outcomes = await fan_out(writes, self.hosts.write)
+            return await self._write(writes, truncated)
+
+    async def patch_ids(
+        self,
+        principal: Principal,
+        ref: CollectionRef,
+        patch: PayloadPatch,
+        ids: Sequence[str],
+        options: WriteOptions = DEFAULT_OPTIONS,
+    ) -> Written:
+        """Change the payloads of the documents with these ids, where there are any."""
+        check_patch(patch)
+
+        def of_shard(
+            place: CollectionPlace, number: int, own: Sequence[str], options: WriteOptions
+        ) -> ShardWrite:
+            key = shard_key(place, number)
+            return ShardPatch(key, visible, patch, own, EVERYTHING, options)
+
+        place, visible = await self.collections.ready(principal, ref, Action.WRITE_DOCUMENTS)
+        return await self._write_ids(place, ids, options, of_shard)
+
+    async def patch_matching(
+        self,
+        principal: Principal,
+        ref: CollectionRef,
+        patch: PayloadPatch,
+        filter: Filter,
+        options: WriteOptions = DEFAULT_OPTIONS,
+    ) -> Written:
+        """Change the payloads of all documents that pass the filter."""
+        check_patch(patch)
+        _check_no_versions(options)
+        place, visible = await self.collections.ready(principal, ref, Action.WRITE_DOCUMENTS)
+        writes: list[Write] = [
+            (p, ShardPatch(shard_key(place, p.number), visible, patch, None, filter, options))
+            for p in place.placements
+        ]
+        return await self._write(writes)
+
+    async def delete_ids(
+        self,
+        principal: Principal,
+        ref: CollectionRef,
+        ids: Sequence[str],
+        options: WriteOptions = DEFAULT_OPTIONS,
+    ) -> Written:
+        """Delete the documents with these ids, where there are any."""
+
+        def of_shard(
+            place: CollectionPlace, number: int, own: Sequence[str], options: WriteOptions
+        ) -> ShardWrite:
+            return ShardDelete(shard_key(place, number), visible, own, EVERYTHING, options)
+
+        place, visible = await self.collections.ready(principal, ref, Action.WRITE_DOCUMENTS)
+        return await self._write_ids(place, ids, options, of_shard)
+
+    async def delete_matching(
+        self,
+        principal: Principal,
+        ref: CollectionRef,
+        filter: Filter,
+        options: WriteOptions = DEFAULT_OPTIONS,
+    ) -> Written:
+        """Delete all documents that pass the filter."""
+        _check_no_versions(options)
+        place, visible = await self.collections.ready(principal, ref, Action.WRITE_DOCUMENTS)
+        writes: list[Write] = [
+            (p, ShardDelete(shard_key(place, p.number), visible, None, filter, options))
+            for p in place.placements
+        ]
+        return await self._write(writes)
+
+    async def _write_ids(
+        self,
+        place: CollectionPlace,
+        ids: Sequence[str],
+        options: WriteOptions,
+        of_shard: Callable[[CollectionPlace, int, Sequence[str], WriteOptions], ShardWrite],
+    ) -> Written:
+        _check_ids(ids)
+        _check_conditions(options, ids)
+        writes: list[Write] = []
+        for number, rows in rows_by_shard(place, ids).items():
+            own = [ids[row] for row in rows]
+            write = of_shard(place, number, own, split_options(options, own))
+            writes.append((place.placements[number], write))
+        return await self._write(writes)
+
+    async def _write(self, writes: Sequence[Write], truncated: tuple[str, ...] = ()) -> Written:
+        outcomes = await fan_out(writes, self.hosts.write)
         raise_failed_writes(writes, outcomes)
-        return Written(len(batch), version_token(writes, outcomes), truncated)
+        done = raise_first_error(outcomes)
+        reached = [(p, outcome.sequence) for (p, _), outcome in zip(writes, done, strict=True)]
+        return Written(
+            sum(outcome.affected for outcome in done),
+            version_token(reached),
+            truncated,
+            sum(outcome.skipped for outcome in done),
+        )
 
     async def get(
-        self, principal: Principal, ref: CollectionRef, document_id: str, with_vector: bool
+        self,
+        principal: Principal,
+        ref: CollectionRef,
+        document_id: str,
+        with_vector: bool = False,
+        min_version: str | None = None,
     ) -> StoredDocument:
-        place, visible = await self.collections.ready(principal, ref, Action.READ_DOCUMENTS)
+        """Raises NotFound, also for a document that the principal may not see."""
         check_document_id(document_id)
-        number = next(iter(group_by_shard([slot_of(document_id)], len(place.placements))))
-        item = ShardGet(shard_key(place, number), [document_id], visible, with_vector)
-        answers = await fan_out([(place.placements[number], item)], self.hosts.get)
-        found = raise_first_error(answers)[0]
+        found = await self.get_many(principal, ref, [document_id], with_vector, min_version)
         if not found:
             raise NotFound("document", document_id)
         return found[0]
 
-    async def delete_ids(
-        self, principal: Principal, ref: CollectionRef, ids: Sequence[str]
-    ) -> Written:
-        """Delete the documents with these ids, where there are any."""
-        place, visible = await self.collections.ready(principal, ref, Action.WRITE_DOCUMENTS)
-        for row, document_id in enumerate(ids):
-            check_document_id(document_id, f"ids[{row}]")
-        groups = group_by_shard([slot_of(i) for i in ids], len(place.placements))
-        writes: list[tuple[ShardPlacement, ShardWrite]] = [
-            (
-                place.placements[number],
-                ShardDelete(shard_key(place, number), visible, [ids[row] for row in rows]),
-            )
-            for number, rows in groups.items()
-        ]
-        return await self._delete(writes)
-
-    async def delete_matching(
-        self, principal: Principal, ref: CollectionRef, filter: Filter
-    ) -> Written:
-        """Delete all documents that pass the filter."""
-        place, visible = await self.collections.ready(principal, ref, Action.WRITE_DOCUMENTS)
-        return await self._delete(
-            [
-                (p, ShardDelete(shard_key(place, p.number), visible, filter=filter))
-                for p in place.placements
-            ]
-        )
-
-    async def _delete(self, writes: list[tuple[ShardPlacement, ShardWrite]]) -> Written:
-        outcomes = await fan_out(writes, self.hosts.write)
-        raise_failed_writes(writes, outcomes)
-        done = raise_first_error(outcomes)
-        return Written(sum(o.affected for o in done), version_token(writes, outcomes))
-
-    async def count(self, principal: Principal, ref: CollectionRef, filter: Filter) -> int:
+    async def get_many(
+        self,
+        principal: Principal,
+        ref: CollectionRef,
+        ids: Sequence[str],
+        with_vector: bool = False,
+        min_version: str | None = None,
+    ) -> list[StoredDocument]:
+        """Those documents that are there, each once, in the order of `ids`."""
+        _check_ids(ids)
         place, visible = await self.collections.ready(principal, ref, Action.READ_DOCUMENTS)
-        items = [
-            (p, ShardCount(shard_key(place, p.number), visible, filter)) for p in place.placements
+        least = least_sequences(min_version, len(place.placements))
+        unique = list(dict.fromkeys(ids))
+        gets = [
+            ShardGet(
+                shard_key(place, number),
+                [unique[row] for row in rows],
+                visible,
+                with_vector,
+                least.get(number, 0),
+            )
+            for number, rows in rows_by_shard(place, unique).items()
         ]
-        return sum(raise_first_error(await fan_out(items, self.hosts.count)))
+        answers = raise_first_error(await ask_shards(self.hosts, place, gets))
+        found = {document.id: document for part in answers for document in part}
+        return [found[document_id] for document_id in unique if document_id in found]
+
+    async def scroll(
+        self,
+        principal: Principal,
+        ref: CollectionRef,
+        filter: Filter = EVERYTHING,
+        limit: int = 100,
+        cursor: str | None = None,
+        with_payload: bool = True,
+        with_vector: bool = False,
+        min_version: str | None = None,
+    ) -> ScrollPage:
+        """The next `limit` documents that pass, in the order of their ids (by code point).
+
+        The page after goes on behind the last id, whatever was written meanwhile. Raises
+        InvalidArgument that names `limit` or `cursor`.
+        """
+        check_whole("limit", limit, 1, MAX_LIMIT)
+        after = read_cursor(cursor)
+        place, visible = await self.collections.ready(principal, ref, Action.READ_DOCUMENTS)
+        least = least_sequences(min_version, len(place.placements))
+        merge = ScrollMerge([p.number for p in place.placements], after, limit)
+        while asked := merge.ask():
+            scrolls = [
+                ShardScroll(
+                    shard_key(place, number),
+                    ScrollQuery(count, behind, filter, with_payload, with_vector),
+                    visible,
+                    least.get(number, 0),
+                )
+                for number, (count, behind) in asked.items()
+            ]
+            parts = raise_first_error(await ask_shards(self.hosts, place, scrolls))
+            for number, part in zip(asked, parts, strict=True):
+                merge.take(number, part)
+        page, last = merge.page()
+        return ScrollPage(page, None if last is None else scroll_cursor(last))
+
+    async def count(
+        self,
+        principal: Principal,
+        ref: CollectionRef,
+        filter: Filter = EVERYTHING,
+        min_version: str | None = None,
+    ) -> int:
+        """How many documents pass, exactly."""
+        place, visible = await self.collections.ready(principal, ref, Action.READ_DOCUMENTS)
+        least = least_sequences(min_version, len(place.placements))
+        counts = [
+            ShardCount(shard_key(place, p.number), visible, filter, least.get(p.number, 0))
+            for p in place.placements
+        ]
+        return sum(raise_first_error(await ask_shards(self.hosts, place, counts)))
+
+
+def _check_ids(ids: Sequence[str]) -> None:
+    for row, document_id in enumerate(ids):
+        check_document_id(document_id, f"ids[{row}]")
+
+
+def _check_conditions(options: WriteOptions, ids: Sequence[str]) -> None:
+    """A version is looked at by the shard of its document, which must have a part in the write."""
+    check_options(options)
+    for document_id in options.if_versions.keys() - set(ids):
+        raise InvalidArgument(f"if_versions.{document_id}", "names no document of this request")
+
+
+def _check_no_versions(options: WriteOptions) -> None:
+    check_options(options)
+    if options.if_versions:
+        raise InvalidArgument("if_versions", "goes with ids, not with a filter; see only_if")

@@ -1,41 +1,122 @@
-"""One call per host, and one answer from many parts."""
+"""One call per host, until a deadline, and one answer from many parts."""
 
 import asyncio
-import base64
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
-import orjson
-
 from akidb_ray.domain.directory import CollectionPlace
-from akidb_ray.domain.errors import AkiDBError, NotFound, Unavailable
+from akidb_ray.domain.errors import (
+    AkiDBError,
+    Corrupt,
+    DeadlineExceeded,
+    NotFound,
+    Unavailable,
+)
 from akidb_ray.domain.ids import StoreId
 from akidb_ray.domain.placement import ShardKey, ShardPlacement
-from akidb_ray.domain.write import ShardUpsert, ShardWrite, WriteOutcome
+from akidb_ray.domain.query import ShardRead
+from akidb_ray.service.ports import ShardHosts
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
-_log = logging.getLogger(__name__)
+Call = Callable[[StoreId, Sequence[Item]], Awaitable[list[Answer | AkiDBError]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A time of the event loop's clock, in seconds; None: only the calls' own limits hold."""
+
+    at: float | None = None
+
+    @classmethod
+    def after(cls, timeout_ms: int | None) -> "Deadline":
+        if timeout_ms is None:
+            return cls()
+        return cls(asyncio.get_running_loop().time() + timeout_ms / 1000)
+
+    def left_s(self) -> float | None:
+        if self.at is None:
+            return None
+        return max(0.0, self.at - asyncio.get_running_loop().time())
+
+
+NO_DEADLINE = Deadline()
 
 
 def shard_key(place: CollectionPlace, number: int) -> ShardKey:
     return ShardKey(place.tenant.tenant_id, place.collection.collection_id, number)
 
 
+async def ask_shards(
+    hosts: ShardHosts,
+    place: CollectionPlace,
+    reads: Sequence[ShardRead[Answer]],
+    deadline: Deadline = NO_DEADLINE,
+) -> list[Answer | AkiDBError]:
+    """What the shards of a collection answer, in the order of `reads`."""
+    items = [(place.placements[read.shard.number], read) for read in reads]
+    return await fan_out(items, hosts.ask, deadline)
+
+
 async def fan_out(
     items: Sequence[tuple[ShardPlacement, Item]],
-    call: Callable[[StoreId, Sequence[Item]], Awaitable[list[Answer | AkiDBError]]],
+    call: Call[Item, Answer],
+    deadline: Deadline = NO_DEADLINE,
 ) -> list[Answer | AkiDBError]:
-    """Send each item to the host of its shard, one call per host, and give the answers in order."""
+    """Send each item to the host of its shard, one call per host, and give the answers in order.
+
+    The items of a host that has not answered by the deadline are answered by DeadlineExceeded. Its
+    call is given up then, and so is every call when the caller is cancelled.
+    """
     by_store: dict[StoreId, list[int]] = {}
     for position, (placement, _) in enumerate(items):
         by_store.setdefault(placement.store_id, []).append(position)
-    calls = [call(store, [items[p][1] for p in positions]) for store, positions in by_store.items()]
-    answers: dict[int, Answer | AkiDBError] = {}
-    for positions, part in zip(by_store.values(), await asyncio.gather(*calls), strict=True):
-        answers.update(zip(positions, part, strict=True))
+    if len(by_store) == 1:
+        # Most collections have one shard: a call without a task of its own costs half.
+        (store,) = by_store
+        parts = {store: await _call_until(deadline, store, [item for _, item in items], call)}
+    else:
+        parts = await _call_all(
+            deadline, {s: [items[p][1] for p in own] for s, own in by_store.items()}, call
+        )
+    answers = {
+        position: answer
+        for store, positions in by_store.items()
+        for position, answer in zip(positions, parts[store], strict=True)
+    }
     return [_as_seen(answers[position]) for position in range(len(items))]
+
+
+async def _call_until(
+    deadline: Deadline, store: StoreId, items: Sequence[Item], call: Call[Item, Answer]
+) -> Sequence[Answer | AkiDBError]:
+    try:
+        async with asyncio.timeout_at(deadline.at):
+            return await call(store, items)
+    except TimeoutError:
+        return [_late(store)] * len(items)
+
+
+async def _call_all(
+    deadline: Deadline, items: Mapping[StoreId, Sequence[Item]], call: Call[Item, Answer]
+) -> dict[StoreId, Sequence[Answer | AkiDBError]]:
+    calls = {store: asyncio.ensure_future(call(store, own)) for store, own in items.items()}
+    if calls:
+        try:
+            await asyncio.wait(calls.values(), timeout=deadline.left_s())
+        finally:
+            # Those that are done are not harmed by it.
+            for future in calls.values():
+                future.cancel()
+    return {
+        store: future.result() if future.done() else [_late(store)] * len(items[store])
+        for store, future in calls.items()
+    }
+
+
+def _late(store: StoreId) -> AkiDBError:
+    return DeadlineExceeded(f"the shard host of store {store} did not answer in time")
 
 
 def _as_seen(answer: Answer | AkiDBError) -> Answer | AkiDBError:
@@ -55,45 +136,30 @@ def raise_first_error(answers: Sequence[Answer | AkiDBError]) -> list[Answer]:
     return values
 
 
-def version_token(
-    writes: Sequence[tuple[ShardPlacement, ShardWrite]],
-    outcomes: Sequence[WriteOutcome | AkiDBError],
-) -> str:
-    """Opaque to clients: (shard, epoch, sequence) of each written shard."""
-    reached = [
-        [placement.number, placement.epoch, outcome.sequence]
-        for (placement, _), outcome in zip(writes, outcomes, strict=True)
-        if isinstance(outcome, WriteOutcome)
-    ]
-    return base64.urlsafe_b64encode(orjson.dumps(reached)).decode().rstrip("=")
+def present(
+    numbers: Sequence[int],
+    answers: Sequence[Answer | AkiDBError],
+    partial: bool,
+    all_may_miss: bool = False,
+) -> tuple[dict[int, Answer], tuple[int, ...]]:
+    """The answers by the numbers of their shards, and the numbers of those that gave none.
 
-
-def raise_failed_writes(
-    writes: Sequence[tuple[ShardPlacement, ShardWrite]],
-    outcomes: Sequence[WriteOutcome | AkiDBError],
-) -> None:
-    """Raise the first error that no retry mends, else the first one.
-
-    When other parts succeeded, it says which ids are written, or how many documents are deleted.
+    Shards may be missing when `partial` allows it, and only because they cannot answer now: what is
+    wrong with the request is wrong everywhere. All of them must not, unless `all_may_miss`. Else
+    raises the error, one that no retry mends before all others.
     """
-    errors = [outcome for outcome in outcomes if isinstance(outcome, AkiDBError)]
-    if not errors:
-        return
-    error = next((error for error in errors if not error.retryable), errors[0])
-    done = [
-        (write, outcome)
-        for (_, write), outcome in zip(writes, outcomes, strict=True)
-        if isinstance(outcome, WriteOutcome)
-    ]
-    if done:
-        _log.warning("a part of a batch failed: %s", error)
-        if isinstance(done[0][0], ShardUpsert):
-            error.fields["acknowledged_ids"] = [
-                document_id
-                for write, _ in done
-                if isinstance(write, ShardUpsert)
-                for document_id in write.documents.ids
-            ]
+    found: dict[int, Answer] = {}
+    errors: dict[int, AkiDBError] = {}
+    for number, answer in zip(numbers, answers, strict=True):
+        if isinstance(answer, AkiDBError):
+            errors[number] = answer
         else:
-            error.fields["deleted"] = sum(outcome.affected for _, outcome in done)
-    raise error
+            found[number] = answer
+    fatal = [error for error in errors.values() if not _is_absence(error)]
+    if fatal or (errors and not (partial and (found or all_may_miss))):
+        raise (fatal or list(errors.values()))[0]
+    return found, tuple(sorted(errors))
+
+
+def _is_absence(error: AkiDBError) -> bool:
+    return error.retryable or isinstance(error, Corrupt)

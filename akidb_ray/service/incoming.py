@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from akidb_ray.domain.directory import CollectionPlace
-from akidb_ray.domain.document import DocumentBatch, Vectors, check_vectors
+from akidb_ray.domain.document import NEVER, DocumentBatch, Times, Vectors, check_vectors
 from akidb_ray.domain.errors import InvalidArgument
 from akidb_ray.domain.ids import check_document_id
 from akidb_ray.segment.rows import flat_of
@@ -19,12 +19,16 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class IncomingDocument:
-    """A document as a client sent it: with a vector, or with a text to embed."""
+    """A document as a client sent it: with a vector, or with a text to embed.
+
+    `expires_at` is in seconds since 1970; None: never.
+    """
 
     id: str
-    vector: Sequence[float] | None = None
+    vector: Sequence[float] | Vectors | None = None
     text: str | None = None
     payload: Mapping[str, object] | None = None
+    expires_at: float | None = None
 
 
 async def prepare_batch(
@@ -35,6 +39,7 @@ async def prepare_batch(
     Raises InvalidArgument that names row and field, before any text is embedded.
     """
     payloads = [_checked_payload(document, row) for row, document in enumerate(documents)]
+    expires_at = _expiry_of(documents)
     vectors, to_embed = _given_vectors(place, documents)
     truncated: tuple[str, ...] = ()
     if to_embed:
@@ -49,8 +54,43 @@ async def prepare_batch(
         vectors=vectors,
         texts=[document.text for document in documents],
         payloads=payloads,
+        expires_at=expires_at,
     )
     return batch, truncated
+
+
+def check_batch(place: CollectionPlace, batch: DocumentBatch) -> None:
+    """Raises InvalidArgument that names row and field of a document that no shard can store."""
+    if batch.vectors.ndim != 2 or len(batch.vectors) != len(batch):
+        raise InvalidArgument("documents", f"must have a vector each, {len(batch)} in all")
+    spec = place.collection.spec
+    if batch.vectors.shape[1] != spec.dimension:
+        reason = f"must have {spec.dimension} numbers, has {batch.vectors.shape[1]}"
+        raise InvalidArgument("documents[0].vector", reason, 0)
+    for row, document_id in enumerate(batch.ids):
+        _in_row(row, check_document_id, document_id, "id")
+        _check_text(batch.texts[row], row)
+        _in_row(row, flat_of, batch.payloads[row])
+    _check_rows(batch.vectors, list(range(len(batch))), place)
+    if batch.expires_at is not None:
+        _check_expiry(batch.expires_at)
+
+
+def _expiry_of(documents: Sequence[IncomingDocument]) -> Times | None:
+    """float64 (n,), None when no document expires."""
+    if all(document.expires_at is None for document in documents):
+        return None
+    given = [NEVER if d.expires_at is None else d.expires_at for d in documents]
+    expires_at: Times = np.array(given, np.float64)
+    _check_expiry(expires_at)
+    return expires_at
+
+
+def _check_expiry(expires_at: Times) -> None:
+    bad = np.flatnonzero(~(expires_at >= 0))
+    if len(bad):
+        row = int(bad[0])
+        raise InvalidArgument(f"documents[{row}].expires_at", "must be seconds since 1970", row)
 
 
 def _checked_payload(document: IncomingDocument, row: int) -> bytes | None:
@@ -78,7 +118,7 @@ def _given_vectors(
     return vectors, to_embed
 
 
-def as_vector(numbers: Sequence[float], dimension: int, field: str) -> Vectors:
+def as_vector(numbers: Sequence[float] | Vectors, dimension: int, field: str) -> Vectors:
     """float32 (dimension,). Raises InvalidArgument for a wrong length."""
     if len(numbers) != dimension:
         raise InvalidArgument(field, f"must have {dimension} numbers, has {len(numbers)}")

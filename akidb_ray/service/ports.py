@@ -1,20 +1,21 @@
 """What the use cases need from the outside. `cluster` carries these out with Ray."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from akidb_ray.domain.collection import Collection, CollectionSpec
 from akidb_ray.domain.directory import CatalogUpdate, CollectionPlace
-from akidb_ray.domain.document import StoredDocument
 from akidb_ray.domain.errors import AkiDBError
 from akidb_ray.domain.health import CatalogHealth
 from akidb_ray.domain.ids import CollectionId, DatabaseId, JobId, StoreId, TenantId
 from akidb_ray.domain.jobs import Job
 from akidb_ray.domain.listing import Listing, Page
-from akidb_ray.domain.query import Hit, ShardCount, ShardGet, ShardSearch, ShardStatus
+from akidb_ray.domain.query import ShardRead, ShardStatus
 from akidb_ray.domain.tenancy import Database, Tenant, TenantQuota
 from akidb_ray.domain.write import ShardWrite, WriteOutcome
 from akidb_ray.embedding.embedder import Embedded, TextKind
+
+Answer = TypeVar("Answer")
 
 
 class Catalog(Protocol):
@@ -106,21 +107,15 @@ class ShardHosts(Protocol):
     A call to a host that can't be reached answers Unavailable for each of its items.
     """
 
-    async def search(
-        self, store_id: StoreId, items: Sequence[ShardSearch]
-    ) -> list[list[Hit] | AkiDBError]: ...
+    async def ask(
+        self, store_id: StoreId, items: Sequence[ShardRead[Answer]]
+    ) -> list[Answer | AkiDBError]:
+        """Whatever is read. A caller that goes away meanwhile harms nobody else."""
 
     async def write(
         self, store_id: StoreId, items: Sequence[ShardWrite]
-    ) -> list[WriteOutcome | AkiDBError]: ...
-
-    async def get(
-        self, store_id: StoreId, items: Sequence[ShardGet]
-    ) -> list[list[StoredDocument] | AkiDBError]: ...
-
-    async def count(
-        self, store_id: StoreId, items: Sequence[ShardCount]
-    ) -> list[int | AkiDBError]: ...
+    ) -> list[WriteOutcome | AkiDBError]:
+        """Nothing is carried out twice that would answer otherwise the second time."""
 
     async def alive(self, store_id: StoreId) -> bool:
         """Whether the store's host answers, asked with a short deadline."""

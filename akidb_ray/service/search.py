@@ -1,34 +1,38 @@
-"""Search: find a vector or embed a text, ask each shard, merge."""
+"""Search over all shards of a collection: one call per host for each step, however many searches
+are carried out together. The steps are those of `OneSearch`.
+"""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from akidb_ray.access.authorization import Action, Principal
-from akidb_ray.domain.collection import CollectionSpec
+from akidb_ray.domain.bounds import check_whole
 from akidb_ray.domain.directory import CollectionPlace
-from akidb_ray.domain.document import Vectors, check_vectors
-from akidb_ray.domain.errors import InvalidArgument
-from akidb_ray.domain.filter import EVERYTHING, Filter
-from akidb_ray.domain.query import DEFAULT_EF, MAX_LIMIT, Hit, ShardSearch, VectorQuery
-from akidb_ray.domain.ranking import merge_hits
+from akidb_ray.domain.errors import AkiDBError, DeadlineExceeded
+from akidb_ray.domain.filter import RowFilter
+from akidb_ray.domain.merging import merge_facets
+from akidb_ray.domain.query import FacetQuery, ShardFacets, ShardRead
+from akidb_ray.domain.version_token import least_sequences
 from akidb_ray.service.collections import CollectionRef, Collections
-from akidb_ray.service.fan_out import fan_out, raise_first_error, shard_key
-from akidb_ray.service.incoming import as_vector
+from akidb_ray.service.fan_out import Deadline, ask_shards, present, shard_key
+from akidb_ray.service.group_search import GroupSearch
+from akidb_ray.service.one_search import OneSearch
 from akidb_ray.service.ports import Embedders, ShardHosts
+from akidb_ray.service.search_request import (
+    FacetsAnswer,
+    GroupsAnswer,
+    SearchAnswer,
+    SearchMode,
+    SearchRequest,
+    check_timeout,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class SearchRequest:
-    """Exactly one of `vector` and `text` is given."""
-
-    vector: Sequence[float] | None = None
-    text: str | None = None
-    filter: Filter = EVERYTHING
-    limit: int = 10
-    ef: int = DEFAULT_EF
-    exact: bool = False
-    with_payload: bool = True
-    with_vector: bool = False
+__all__ = ["FacetsAnswer", "GroupsAnswer", "Search", "SearchAnswer", "SearchMode", "SearchRequest"]
+# As many as a shard tells of, see shard/faceting.py, which brings the index libraries along.
+MAX_FACETS = 10_000
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,51 +43,197 @@ class Search:
 
     async def search(
         self, principal: Principal, ref: CollectionRef, request: SearchRequest
-    ) -> list[Hit]:
-        """The best documents of the whole collection, best first, ties by id."""
+    ) -> SearchAnswer:
+        """The best documents of the whole collection, best first, ties by id.
+
+        Raises InvalidArgument that names the field, NotFound for the document that others are to be
+        like, Unavailable and DeadlineExceeded.
+        """
+        (answer,) = await self.batch(principal, ref, [request])
+        return _value(answer)
+
+    async def batch(
+        self, principal: Principal, ref: CollectionRef, requests: Sequence[SearchRequest]
+    ) -> list[SearchAnswer | AkiDBError]:
+        """The answer to each request, in their order: one that is wrong or late harms no other.
+
+        Those with the same `timeout_ms` share one call per host, and all their texts one call of
+        the embedder.
+        """
+        deadlines = {r.timeout_ms: Deadline.after(_timeout_of(r)) for r in requests}
         place, visible = await self.collections.ready(principal, ref, Action.READ_DOCUMENTS)
-        _check_bounds(request)
-        query = VectorQuery(
-            await self._vector(place, request),
-            request.limit,
-            request.filter,
-            request.ef,
-            request.exact,
-            request.with_payload,
-            request.with_vector,
-        )
-        items = [
-            (p, ShardSearch(shard_key(place, p.number), query, visible)) for p in place.placements
+        together: dict[int | None, list[_Attempt]] = {}
+        attempts = [_Attempt(place, visible, request) for request in requests]
+        for attempt in attempts:
+            together.setdefault(attempt.request.timeout_ms, []).append(attempt)
+        steps = [self._carry_out(place, own, deadlines[t]) for t, own in together.items()]
+        await (steps[0] if len(steps) == 1 else asyncio.gather(*steps))
+        return [attempt.answer() for attempt in attempts]
+
+    async def groups(
+        self,
+        principal: Principal,
+        ref: CollectionRef,
+        request: SearchRequest,
+        key: str,
+        limit: int = 10,
+        size: int = 3,
+    ) -> GroupsAnswer:
+        """The best `limit` groups of documents that share a value at the payload path `key`, by
+        their best document, and the best `size` documents of each, over all shards.
+
+        They are the true ones when the request is `exact` or for words; else as good as the graphs.
+        The request's own `limit` is not looked at. Raises InvalidArgument for an offset, a
+        threshold, an explanation or the mode `hybrid`.
+        """
+        deadline = Deadline.after(_timeout_of(request))
+        place, visible = await self.collections.ready(principal, ref, Action.READ_DOCUMENTS)
+        attempt = _Attempt(place, visible, request)
+        await self._find_vectors(place, [attempt], deadline)
+        groups = GroupSearch.of(attempt.result(), key, limit, size)
+        groups.take(await ask_shards(self.hosts, place, groups.reads(), deadline))
+        more = groups.more_reads()
+        groups.take_more(more, await ask_shards(self.hosts, place, more, deadline))
+        return groups.answer()
+
+    async def facets(
+        self,
+        principal: Principal,
+        ref: CollectionRef,
+        query: FacetQuery,
+        min_version: str | None = None,
+        timeout_ms: int | None = None,
+    ) -> FacetsAnswer:
+        """The most frequent values at a payload path, most frequent first.
+
+        Exact over all shards as long as none of them has more than MAX_FACETS different values that
+        pass; beyond that a shard tells of its MAX_FACETS most frequent ones, counts may be too
+        small, and the answer says that it is not exact.
+        """
+        check_timeout(timeout_ms)
+        check_whole("limit", query.limit, 1, MAX_FACETS)
+        deadline = Deadline.after(timeout_ms)
+        place, visible = await self.collections.ready(principal, ref, Action.READ_DOCUMENTS)
+        least = least_sequences(min_version, len(place.placements))
+        alone = len(place.placements) == 1
+        limit = query.limit if alone else MAX_FACETS
+        asked = FacetQuery(query.key, limit, query.filter)
+        reads = [
+            ShardFacets(shard_key(place, p.number), asked, visible, least.get(p.number, 0))
+            for p in place.placements
         ]
-        lists = raise_first_error(await fan_out(items, self.hosts.search))
-        return merge_hits(lists, place.collection.spec.metric, request.limit)
+        answers = await ask_shards(self.hosts, place, reads, deadline)
+        found, _ = present([p.number for p in place.placements], answers, partial=False)
+        exact = alone or all(len(part) < limit for part in found.values())
+        return FacetsAnswer(merge_facets(found.values(), query.limit), exact)
 
-    async def _vector(self, place: CollectionPlace, request: SearchRequest) -> Vectors:
-        spec = place.collection.spec
-        if request.vector is not None:
-            vector = as_vector(request.vector, spec.dimension, "vector")
-            _check_query_vector(vector, spec)
-            return vector
-        if spec.embedding_model is None:
-            raise InvalidArgument(
-                "text", "needs a collection with an embedding_model; this one takes a vector"
-            )
-        embedded = await self.embedders.embed(spec.embedding_model, [str(request.text)], "query")
-        found: Vectors = embedded.vectors[0]
-        return found
+    async def _carry_out(
+        self, place: CollectionPlace, attempts: Sequence["_Attempt"], deadline: Deadline
+    ) -> None:
+        await self._find_vectors(place, attempts, deadline)
+        live = _live(attempts)
+        reads = [attempt.search.reads() for attempt in live]
+        found = await self._ask(place, reads, deadline)
+        for attempt, answers in zip(live, found, strict=True):
+            attempt.step(attempt.search.take, answers)
+        live = _live(attempts)
+        gets = [attempt.search.content_reads() for attempt in live]
+        contents = await self._ask(place, gets, deadline)
+        for attempt, asked, documents in zip(live, gets, contents, strict=True):
+            if asked:
+                attempt.step(attempt.search.take_contents, asked, documents)
+
+    async def _ask(
+        self,
+        place: CollectionPlace,
+        reads: Sequence[Sequence[ShardRead[T]]],
+        deadline: Deadline,
+    ) -> list[list[T | AkiDBError]]:
+        """The answers to several lists of reads, asked together."""
+        every = [read for own in reads for read in own]
+        answers = iter(await ask_shards(self.hosts, place, every, deadline))
+        return [[next(answers) for _ in own] for own in reads]
+
+    async def _find_vectors(
+        self, place: CollectionPlace, attempts: Sequence["_Attempt"], deadline: Deadline
+    ) -> None:
+        """Of texts, and of documents that others are to be like."""
+        await self._embed(place, attempts, deadline)
+        alike = [(a, read) for a in _live(attempts) if (read := a.search.vector_read()) is not None]
+        answers = await ask_shards(self.hosts, place, [read for _, read in alike], deadline)
+        for (attempt, _), answer in zip(alike, answers, strict=True):
+            if isinstance(answer, AkiDBError):
+                attempt.error = answer
+            else:
+                attempt.search.vector = answer
+
+    async def _embed(
+        self, place: CollectionPlace, attempts: Sequence["_Attempt"], deadline: Deadline
+    ) -> None:
+        asking = [(a, t) for a in _live(attempts) if (t := a.search.text_to_embed) is not None]
+        model = place.collection.spec.embedding_model
+        if not asking or model is None:
+            return
+        try:
+            async with asyncio.timeout_at(deadline.at):
+                embedded = await self.embedders.embed(model, [text for _, text in asking], "query")
+        except (AkiDBError, TimeoutError) as error:
+            late = DeadlineExceeded("the text was not embedded in time")
+            for attempt, _ in asking:
+                attempt.error = error if isinstance(error, AkiDBError) else late
+            return
+        for (attempt, _), vector in zip(asking, embedded.vectors, strict=True):
+            attempt.search.vector = vector
 
 
-def _check_query_vector(vector: Vectors, spec: CollectionSpec) -> None:
+class _Attempt:
+    """A search among others: what goes wrong with it stays its own."""
+
+    def __init__(self, place: CollectionPlace, visible: RowFilter, request: SearchRequest) -> None:
+        self.request = request
+        self.error: AkiDBError | None = None
+        self._search: OneSearch | None = None
+        try:
+            self._search = OneSearch.of(place, visible, request)
+        except AkiDBError as error:
+            self.error = error
+
+    @property
+    def search(self) -> OneSearch:
+        """Only while there is no error."""
+        assert self._search is not None
+        return self._search
+
+    def step(self, take: Callable[..., None], *arguments: object) -> None:
+        try:
+            take(*arguments)
+        except AkiDBError as error:
+            self.error = error
+
+    def result(self) -> OneSearch:
+        """The search, unless something went wrong."""
+        if self.error is not None:
+            raise self.error
+        return self.search
+
+    def answer(self) -> SearchAnswer | AkiDBError:
+        return self.search.answer() if self.error is None else self.error
+
+
+def _live(attempts: Sequence[_Attempt]) -> list[_Attempt]:
+    return [attempt for attempt in attempts if attempt.error is None]
+
+
+def _timeout_of(request: SearchRequest) -> int | None:
+    """None for one that makes no sense, which the request's check will say."""
     try:
-        check_vectors(vector[None, :], spec.dimension, spec.metric)
-    except InvalidArgument as error:
-        raise InvalidArgument("vector", error.fields["reason"]) from None
+        check_timeout(request.timeout_ms)
+    except AkiDBError:
+        return None
+    return request.timeout_ms
 
 
-def _check_bounds(request: SearchRequest) -> None:
-    if (request.vector is None) == (request.text is None):
-        raise InvalidArgument("vector", "give exactly one of 'vector' and 'text'")
-    if not 1 <= request.limit <= MAX_LIMIT:
-        raise InvalidArgument("limit", f"must be from 1 to {MAX_LIMIT}, is {request.limit}")
-    if not 1 <= request.ef <= MAX_LIMIT:
-        raise InvalidArgument("params.ef", f"must be from 1 to {MAX_LIMIT}, is {request.ef}")
+def _value(answer: SearchAnswer | AkiDBError) -> SearchAnswer:
+    if isinstance(answer, AkiDBError):
+        raise answer
+    return answer

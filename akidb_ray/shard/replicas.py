@@ -7,12 +7,22 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 from akidb_ray.domain.collection import CollectionSpec
 from akidb_ray.domain.document import StoredDocument
 from akidb_ray.domain.errors import Corrupt, NotFound
 from akidb_ray.domain.placement import ShardKey
-from akidb_ray.domain.query import Hit, ShardCount, ShardGet, ShardSearch, ShardStatus
+from akidb_ray.domain.query import (
+    Hit,
+    ShardCount,
+    ShardGet,
+    ShardHits,
+    ShardRead,
+    ShardSearch,
+    ShardStatus,
+    VectorQuery,
+)
 from akidb_ray.domain.write import ShardWrite, WriteOutcome
 from akidb_ray.index.building import GraphBuilder, ThreadGraphBuilder
 from akidb_ray.index.graph_files import memory_to_load
@@ -23,6 +33,7 @@ from akidb_ray.shard.host_maintenance import HostMaintenance
 from akidb_ray.shard.host_memory import HostMemory, return_freed_memory
 from akidb_ray.shard.open_replicas import OpenReplica, OpenReplicas
 from akidb_ray.shard.policy import HostPolicy, ShardPolicy
+from akidb_ray.shard.reading import answer
 from akidb_ray.shard.recovery import create_replica, memory_to_open, open_replica
 from akidb_ray.shard.replica import Surroundings
 from akidb_ray.shard.status import status_of
@@ -30,6 +41,7 @@ from akidb_ray.storage.filesystem import FileSystem
 from akidb_ray.storage.manifest import CURRENT
 
 TENANTS = PurePosixPath("tenants")
+Answer = TypeVar("Answer")
 _log = logging.getLogger(__name__)
 
 
@@ -93,9 +105,26 @@ class Replicas:
             for parent in (shard.path.parent, shard.path.parent.parent):
                 self._fs.remove_empty_directory(TENANTS / parent)
 
-    def search(self, item: ShardSearch) -> list[Hit]:
+    def read(self, item: ShardRead[Answer]) -> Answer:
+        """What the item asks for, of the newest snapshot. Raises what is wrong with it, and
+        Unavailable when the shard has not got to its `min_version`.
+        """
         with self._using(item.shard) as opened:
-            return opened.replica.view(item.min_version).search(item.query, item.visible)
+            return answer(opened.replica.view(item.min_version), item)
+
+    def search(self, item: ShardSearch) -> list[Hit]:
+        return self.read(item).hits
+
+    def search_many(self, items: Sequence[ShardSearch], threads: int) -> list[ShardHits]:
+        """The answer to each of these searches for vectors, by so many threads. They are for the
+        same shard and principal, and none is to be explained.
+        """
+        first = items[0]
+        with self._using(first.shard) as opened:
+            view = opened.replica.view(max(item.min_version for item in items))
+            queries = [item.query for item in items if isinstance(item.query, VectorQuery)]
+            found = view.search_many(queries, first.visible, threads)
+        return [ShardHits(hits) for hits in found]
 
     def write(self, item: ShardWrite) -> WriteOutcome:
         with self._using(item.shard) as opened:
@@ -118,13 +147,10 @@ class Replicas:
                 self._table.measure(shard, opened)
 
     def get(self, item: ShardGet) -> list[StoredDocument]:
-        with self._using(item.shard) as opened:
-            view = opened.replica.view(item.min_version)
-            return view.get(item.ids, item.visible, item.with_vector)
+        return self.read(item)
 
     def count(self, item: ShardCount) -> int:
-        with self._using(item.shard) as opened:
-            return opened.replica.view(item.min_version).count(item.filter, item.visible)
+        return self.read(item)
 
     def status(self, shard: ShardKey) -> ShardStatus:
         with self._using(shard) as opened:

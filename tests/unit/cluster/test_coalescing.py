@@ -84,3 +84,35 @@ async def test_a_broken_call_answers_everybody_and_the_next_one_works(
     assert all(isinstance(answer, seen) for answers in answers for answer in answers)
     host.broken = None
     assert await coalescer.ask([1]) == [10]
+
+
+async def test_a_call_that_nobody_waits_for_any_more_makes_room_for_others(
+    host: Host, coalescer: Coalescer[int, int]
+) -> None:
+    stuck = [asyncio.create_task(coalescer.ask([number])) for number in range(2)]
+    await until_waiting()
+    later = asyncio.create_task(coalescer.ask([7]))
+    await until_waiting()
+    assert host.calls == [[0], [1]], "both calls are taken by a host that answers nothing"
+    stuck[0].cancel()
+    await until_waiting()
+    assert host.calls == [[0], [1], [7]]
+    host.go.set()
+    assert await later == [70]
+    assert await stuck[1] == [10]
+
+
+async def test_a_call_goes_on_while_one_of_its_callers_is_left(
+    host: Host, coalescer: Coalescer[int, int]
+) -> None:
+    first = [asyncio.create_task(coalescer.ask([number])) for number in range(2)]
+    await until_waiting()
+    sharing = [asyncio.create_task(coalescer.ask([number])) for number in (2, 3)]
+    for task in first:
+        task.cancel()
+    await until_waiting()
+    sharing[0].cancel()
+    await until_waiting()
+    host.go.set()
+    assert await sharing[1] == [30]
+    assert host.calls == [[0], [1], [2, 3]]

@@ -1,0 +1,116 @@
+"""A host's batch: searches that are alike are answered in one pass, and none harms another."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from akidb_ray.access.authorization import ROOT
+from akidb_ray.cluster.shard_host import ShardHost, searched_together
+from akidb_ray.domain.errors import InvalidArgument, NotFound, Unavailable
+from akidb_ray.domain.filter import Filter, Match, RowFilter
+from akidb_ray.domain.ids import CollectionId, TenantId
+from akidb_ray.domain.placement import ShardKey
+from akidb_ray.domain.query import (
+    HybridQuery,
+    ScrollQuery,
+    ShardCount,
+    ShardGet,
+    ShardHits,
+    ShardScroll,
+    ShardSearch,
+    ShardVector,
+    TextQuery,
+    VectorQuery,
+)
+from akidb_ray.domain.write import (
+    ABSENT,
+    ShardDelete,
+    ShardUpsert,
+    UpsertMode,
+    WriteOptions,
+    is_repeatable,
+)
+from tests.unit.service.twins import ONE, documents, shown, twins, vector
+from tests.unit.shard.shards import batch
+
+ALL = RowFilter()
+SOME = RowFilter(Filter((Match("n", (1, 2, 3)),)))
+
+
+@pytest.fixture
+async def opened(tmp_path: Path) -> AsyncIterator[tuple[ShardHost, ShardKey]]:
+    async with twins(tmp_path) as filled:
+        await filled.put(documents(80, 3))
+        collections = filled.database.services.collections
+        place = await collections.get(ROOT, ONE)
+        host = filled.hosts.hosts[place.placements[0].store_id]
+        yield host, ShardKey(place.tenant.tenant_id, place.collection.collection_id, 0)
+
+
+async def test_what_is_asked_together_is_answered_as_alone(
+    opened: tuple[ShardHost, ShardKey],
+) -> None:
+    host, key = opened
+    near = VectorQuery(vector(1), exact=True)
+    items: list[Any] = [
+        ShardSearch(key, near, ALL),
+        ShardCount(key, ALL),
+        ShardSearch(key, replace(near, vector=vector(2), limit=3, offset=2), ALL),
+        ShardSearch(key, near, SOME),
+        ShardSearch(key, replace(near, explain=True), ALL),
+        ShardSearch(key, TextQuery("red"), ALL),
+        ShardSearch(key, HybridQuery(vector(4), "red"), ALL),
+        ShardSearch(key, replace(near, filter=SOME.visible), ALL),
+        ShardGet(key, ["doc 0001"], ALL),
+        ShardScroll(key, ScrollQuery(4), SOME),
+        ShardVector(key, "doc 0002", ALL),
+    ]
+    assert [len(group) for group in searched_together(items)] == [3, *[1] * 8]
+    for item, answer in zip(items, await host.ask(items), strict=True):
+        (alone,) = await host.ask([item])
+        if isinstance(alone, ShardHits):
+            assert shown(answer.hits) == shown(alone.hits)
+            assert (answer.explanation is None) == (not item.query.explain)
+        elif isinstance(alone, list):
+            assert [document.id for document in answer] == [document.id for document in alone]
+        else:
+            assert np.array_equal(answer, alone)
+
+
+async def test_a_wrong_search_is_alone_with_its_error(opened: tuple[ShardHost, ShardKey]) -> None:
+    host, key = opened
+    near = VectorQuery(vector(1), exact=True)
+    elsewhere = ShardKey(TenantId.new(), CollectionId.new(), 0)
+    answers = await host.ask(
+        [
+            ShardSearch(key, near, ALL),
+            ShardSearch(key, replace(near, vector=vector(1)[:5]), ALL),
+            ShardSearch(key, near, ALL),
+            ShardSearch(key, near, ALL, min_version=2**60),
+            ShardSearch(elsewhere, near, ALL),
+            ShardSearch(elsewhere, near, ALL),
+            ShardVector(key, "none", ALL),
+        ]
+    )
+    kinds = [ShardHits, InvalidArgument, ShardHits, Unavailable, NotFound, NotFound, NotFound]
+    assert [type(answer) for answer in answers] == kinds
+    assert shown(answers[0].hits) == shown(answers[2].hits)
+
+
+def test_only_writes_that_answer_the_same_again_are_repeatable() -> None:
+    key = ShardKey(TenantId.new(), CollectionId.new(), 0)
+    plain = ShardUpsert(key, batch(["a"]), ALL)
+    assert is_repeatable(plain)
+    for changed in (
+        replace(plain, mode=UpsertMode.INSERT),
+        replace(plain, options=WriteOptions(if_versions={"a": ABSENT})),
+        replace(plain, options=WriteOptions(only_if=SOME.visible)),
+        ShardDelete(key, ALL, ["a"]),
+    ):
+        assert not is_repeatable(changed)
+        keyed = replace(changed.options, idempotency_key="k")
+        assert is_repeatable(replace(changed, options=keyed))
