@@ -1,6 +1,7 @@
 """Values as JSON objects, the way clients see them."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,10 +10,20 @@ from fastapi import Response
 
 from akidb_ray.domain.collection import Collection
 from akidb_ray.domain.directory import CollectionPlace
-from akidb_ray.domain.document import StoredDocument
 from akidb_ray.domain.jobs import Job
-from akidb_ray.domain.query import Hit, ShardStatus
+from akidb_ray.domain.query import ShardStatus
 from akidb_ray.domain.tenancy import Database, Tenant
+
+
+class Stopwatch:
+    """Runs from the moment when it is made."""
+
+    def __init__(self) -> None:
+        self._started_at = time.perf_counter()
+
+    @property
+    def took_ms(self) -> float:
+        return round((time.perf_counter() - self._started_at) * 1000, 3)
 
 
 def json_response(
@@ -126,27 +137,3 @@ def status_json(place: CollectionPlace, shards: Sequence[ShardStatus]) -> dict[s
             for placement, shard in zip(place.placements, shards, strict=True)
         ],
     }
-
-
-def document_json(document: StoredDocument) -> dict[str, Any]:
-    return {
-        "id": document.id,
-        "version": document.version,
-        **_contents(document.payload, document.text, document.vector),
-    }
-
-
-def hit_json(hit: Hit) -> dict[str, Any]:
-    return {"id": hit.id, "score": hit.score, **_contents(hit.payload, hit.text, hit.vector)}
-
-
-def _contents(payload: bytes | None, text: str | None, vector: Any) -> dict[str, Any]:
-    contents: dict[str, Any] = {}
-    if text is not None:
-        contents["text"] = text
-    if payload is not None:
-        # Stored as JSON already: passed through without parsing it.
-        contents["payload"] = orjson.Fragment(payload)
-    if vector is not None:
-        contents["vector"] = vector
-    return contents

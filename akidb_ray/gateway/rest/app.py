@@ -11,7 +11,18 @@ from starlette.datastructures import Headers
 from akidb_ray import __version__
 from akidb_ray.domain.errors import AkiDBError, TooLarge, Unavailable
 from akidb_ray.gateway.authentication import Authenticator
-from akidb_ray.gateway.rest import collections, databases, documents, health, jobs, tenants
+from akidb_ray.gateway.rest import (
+    arrow_routes,
+    collections,
+    databases,
+    document_reads,
+    document_writes,
+    embeddings,
+    health,
+    jobs,
+    search,
+    tenants,
+)
 from akidb_ray.gateway.rest.parameters import ONLY_KNOWN_PARAMETERS
 from akidb_ray.gateway.rest.problems import (
     PROBLEM_JSON,
@@ -28,6 +39,20 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
+# Looked through from the first on: of two routes of the same path the one of Arrow comes first, and
+# those that are asked most come early.
+_ROUTERS = (
+    arrow_routes,
+    search,
+    document_reads,
+    document_writes,
+    embeddings,
+    health,
+    tenants,
+    databases,
+    collections,
+    jobs,
+)
 _OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/redoc", "/openapi.json"})
 _REQUEST_ID = b"x-request-id"
 _MAX_REQUEST_ID_CHARACTERS = 128
@@ -43,7 +68,8 @@ _PROBLEM = {
     "description": "A problem document (RFC 9457): what is wrong, with which field, and its code.",
     "content": {
         PROBLEM_JSON: {
-            "schema": {"$ref": "#/components/schemas/Problem"},
+            # Of the answer of batches, which holds such documents.
+            "schema": {"$ref": f"#/components/schemas/{ProblemAnswer.__name__}"},
             "example": {
                 "type": "urn:akidb:error:invalid_argument",
                 "title": "A value is wrong",
@@ -77,10 +103,8 @@ def build_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     add_error_handlers(app)
-    for module in (health, tenants, databases, collections, documents, jobs):
+    for module in _ROUTERS:
         app.include_router(module.router, dependencies=[ONLY_KNOWN_PARAMETERS])
-    # FastAPI has no way to say that the schema of an answer is of another media type than JSON.
-    app.openapi()["components"]["schemas"]["Problem"] = ProblemAnswer.model_json_schema()
     app.add_middleware(
         RequestFrame,
         authenticator=services.authenticator,
@@ -104,7 +128,8 @@ class RequestFrame:
         headers = dict(scope["headers"])
         request_id = _given_request_id(headers) or new_request_id()
         scope.setdefault("state", {})["request_id"] = request_id
-        # JSON is all that is taken, so `curl -d` without a content type means JSON too.
+        scope["state"]["sent_as"] = _media_type(headers)
+        # Whatever is not said to be Arrow is JSON, so `curl -d` without a content type works.
         others = [header for header in scope["headers"] if header[0] != b"content-type"]
         scope["headers"] = [*others, (b"content-type", b"application/json")]
 
@@ -124,7 +149,7 @@ class RequestFrame:
                 )
             body = await self._read_body(scope, receive)
         except AkiDBError as error:
-            await problem_response(error, request_id)(scope, receive, send_with_id)
+            await problem_response(error, request_id, scope["path"])(scope, receive, send_with_id)
             return
         await self._app(scope, _replay(body, receive), send_with_id)
 
@@ -152,6 +177,10 @@ class RequestFrame:
 def _given_request_id(headers: dict[bytes, bytes]) -> str | None:
     given = headers.get(_REQUEST_ID, b"").decode("latin-1")
     return given if 0 < len(given) <= _MAX_REQUEST_ID_CHARACTERS and given.isprintable() else None
+
+
+def _media_type(headers: dict[bytes, bytes]) -> str:
+    return headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
 
 from akidb_ray.domain.collection import (
     RANGES,
@@ -22,11 +23,21 @@ Number = Annotated[float, Strict()]
 WholeNumber = Annotated[int, Strict()]
 YesNo = Annotated[bool, Strict()]
 
+_MAX_KEYS = 100
+
 
 class Body(BaseModel):
     """A key that is not known is an error, never ignored."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_floods(cls, value: Any) -> Any:
+        # Each unknown key is a complaint, which is larger by far than the key.
+        if isinstance(value, dict) and len(value) > _MAX_KEYS:
+            raise PydanticCustomError("keys", "has {count} keys", {"count": len(value)})
+        return value
 
 
 class Changes(BaseModel):
@@ -157,78 +168,3 @@ def refuse_quotas_outside(body: TenantChanges) -> None:
     for name in body.model_extra or {}:
         if name in Quotas.model_fields:
             raise InvalidArgument(name, "is inside quotas")
-
-
-class NewDocument(Body):
-    id: str
-    vector: list[Number] | None = None
-    text: str | None = Field(
-        None, description="Embedded by the collection's model without a vector."
-    )
-    payload: dict[str, Any] | None = None
-
-
-class Upsert(Body):
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "documents": [
-                        {
-                            "id": "tt1",
-                            "text": "A heist that goes wrong.",
-                            "payload": {"year": 1999, "genres": ["drama"]},
-                        }
-                    ]
-                }
-            ]
-        },
-    )
-
-    documents: list[NewDocument]
-
-
-class Deletion(Body):
-    ids: list[str] | None = Field(None, examples=[["tt1"]])
-    filter: dict[str, Any] | None = None
-
-
-class Count(Body):
-    filter: dict[str, Any] | None = None
-
-
-class SearchParams(Body):
-    """`ef`: breadth of the graph search. `exact`: compare with every document instead."""
-
-    ef: WholeNumber | None = None
-    exact: YesNo = False
-
-
-class SearchBody(Body):
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {"text": "a heist that goes wrong", "limit": 5},
-                {
-                    "vector": [0.1, 0.2],
-                    "limit": 10,
-                    "filter": {
-                        "must": [
-                            {"key": "year", "range": {"gte": 1990, "lt": 2000}},
-                            {"key": "genres", "match": {"any": ["drama"]}},
-                        ]
-                    },
-                },
-            ]
-        },
-    )
-
-    vector: list[Number] | None = None
-    text: str | None = None
-    limit: WholeNumber = 10
-    filter: dict[str, Any] | None = None
-    with_payload: YesNo = True
-    with_vector: YesNo = False
-    params: SearchParams = SearchParams()

@@ -28,7 +28,11 @@ def one_condition(of_header: int | None, of_body: int | None) -> int | None:
     raise InvalidArgument("if_version", f"is {of_body}, but {_HEADER} says {of_header}")
 
 
-def _matched_version(if_match: IfMatch = None) -> int | None:
+async def _matched_version(if_match: IfMatch = None) -> int | None:
+    return _version_in(if_match)
+
+
+def _version_in(if_match: str | None) -> int | None:
     # What does not exist is answered by 404 anyway, so "*" asks for nothing more.
     if if_match is None or if_match.strip() == "*":
         return None
@@ -38,8 +42,8 @@ def _matched_version(if_match: IfMatch = None) -> int | None:
     return int(version[1])
 
 
-def _no_version(request: Request) -> None:
-    if _matched_version(request.headers.get(_HEADER)) is not None:
+async def _no_version(request: Request) -> None:
+    if _version_in(request.headers.get(_HEADER)) is not None:
         raise InvalidArgument(_HEADER, "is not carried out here; leave it out")
 
 

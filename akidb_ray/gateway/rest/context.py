@@ -9,8 +9,12 @@ from akidb_ray.access.authorization import Principal
 from akidb_ray.gateway.services import Services
 from akidb_ray.service.collections import CollectionRef
 
+COLLECTION_PATH = "/v2/tenants/{tenant}/databases/{database}/collections/{collection}"
+"""What the paths of documents and searches begin with."""
 
-def _services(request: Request) -> Services:
+
+# FastAPI sends what is not a coroutine through a thread, which costs more than all the rest here.
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
@@ -31,7 +35,7 @@ async def _principal(
     return principal
 
 
-def _collection_ref(tenant: str, database: str, collection: str) -> CollectionRef:
+async def _collection_ref(tenant: str, database: str, collection: str) -> CollectionRef:
     return CollectionRef(tenant, database, collection)
 
 

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -23,6 +23,19 @@ from akidb_ray.domain.errors import (
 from akidb_ray.gateway.error_table import HTTP_STATUS, RETRY_AFTER_S, TITLES
 
 PROBLEM_JSON = "application/problem+json"
+OPENAI_PATH = "/v1/embeddings"
+"""Its clients look for `error` in what went wrong; problem documents there have that, too."""
+
+_OPENAI_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    413: "invalid_request_error",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+}
 _log = logging.getLogger(__name__)
 
 
@@ -30,33 +43,48 @@ def new_request_id() -> str:
     return uuid.uuid4().hex
 
 
-def problem_response(error: AkiDBError, request_id: str) -> Response:
-    """Render one of our errors."""
+def problem_of(error: AkiDBError, request_id: str) -> dict[str, Any]:
+    """One of our errors as a problem document."""
     kind = type(error)
-    status = HTTP_STATUS[kind]
-    shown = error.detail
-    fields = error.fields
+    shown, fields = error.detail, error.fields
     if isinstance(error, (Internal, Corrupt)):
         # What broke is for the operator; the client gets the id to ask with.
         _log.error("request %s: %s", request_id, error.detail, exc_info=error)
         fields = {}
         shown = f"something broke in the server; its log says more under request {request_id}"
-    body = {
+    return {
         **fields,
         "type": f"urn:akidb:error:{error.code}",
         "title": TITLES[kind],
-        "status": status,
+        "status": HTTP_STATUS[kind],
         "detail": shown,
         "code": error.code,
         "request_id": request_id,
     }
+
+
+def problem_response(error: AkiDBError, request_id: str, path: str) -> Response:
+    """One of our errors as the answer to a request of this path."""
     headers: dict[str, str] = {}
     if isinstance(error, Unauthenticated):
         headers["www-authenticate"] = "Bearer"
     if error.retryable:
         wait_s = error.fields.get("retry_after_s", RETRY_AFTER_S)
         headers["retry-after"] = str(max(1, round(wait_s)))
-    return Response(_encode(body), status, headers, PROBLEM_JSON)
+    return _response(problem_of(error, request_id), path, headers)
+
+
+def _response(problem: dict[str, Any], path: str, headers: Mapping[str, str]) -> Response:
+    if path == OPENAI_PATH:
+        problem["error"] = {
+            "message": problem["detail"],
+            "type": _OPENAI_TYPES.get(problem["status"], "server_error"),
+            "param": problem.get("field"),
+            "code": problem["code"],
+        }
+    # In ASCII: a detail may quote what was sent, lone surrogates included.
+    content = json.dumps(problem, default=str)
+    return Response(content, problem["status"], headers, PROBLEM_JSON)
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -64,11 +92,12 @@ def add_error_handlers(app: FastAPI) -> None:
 
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, AkiDBError)
-        return problem_response(error, request.state.request_id)
+        return problem_response(error, request.state.request_id, request.url.path)
 
     async def validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return problem_response(_first_complaint(error.errors()), request.state.request_id)
+        complaint = _first_complaint(error.errors())
+        return problem_response(complaint, request.state.request_id, request.url.path)
 
     async def routing(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -78,7 +107,7 @@ def add_error_handlers(app: FastAPI) -> None:
         ours = Internal(f"{type(error).__name__}: {error}")
         ours.__cause__ = error
         request_id = request.state.request_id
-        answer = problem_response(ours, request_id)
+        answer = problem_response(ours, request_id, request.url.path)
         # This handler runs outside of the frame that adds the id to all other answers.
         if "x-request-id" not in request.headers:
             answer.headers["x-request-id"] = request_id
@@ -90,15 +119,10 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, unknown)
 
 
-def _encode(body: dict[str, Any]) -> str:
-    """JSON in ASCII: a detail may quote what was sent, lone surrogates included."""
-    return json.dumps(body, default=str)
-
-
 def _routing_problem(request: Request, error: HTTPException) -> Response:
-    request_id = request.state.request_id
+    request_id, path = request.state.request_id, request.url.path
     if error.status_code == 404:
-        return problem_response(NotFound("route", request.url.path), request_id)
+        return problem_response(NotFound("route", path), request_id, path)
     if error.status_code == 405:
         detail = f"{request.method} is not allowed here"
         body = {
@@ -109,8 +133,8 @@ def _routing_problem(request: Request, error: HTTPException) -> Response:
             "code": "method_not_allowed",
             "request_id": request_id,
         }
-        return Response(_encode(body), 405, error.headers, PROBLEM_JSON)
-    return problem_response(_unreadable(error), request_id)
+        return _response(body, path, error.headers or {})
+    return problem_response(_unreadable(error), request_id, path)
 
 
 def _unreadable(error: HTTPException) -> Malformed:

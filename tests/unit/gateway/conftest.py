@@ -5,6 +5,7 @@ import httpx
 import pytest
 
 from tests.in_process import Database, running_database
+from tests.unit.gateway.films import make_films
 
 
 @pytest.fixture
@@ -16,3 +17,9 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 @pytest.fixture
 def client(database: Database) -> httpx.AsyncClient:
     return database.client
+
+
+@pytest.fixture
+async def films(client: httpx.AsyncClient) -> httpx.AsyncClient:
+    await make_films(client)
+    return client

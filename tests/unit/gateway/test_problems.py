@@ -23,15 +23,15 @@ def test_every_kind_of_error_has_a_status_and_a_title() -> None:
 
 
 def test_what_may_be_tried_again_says_when() -> None:
-    answer = problem_response(RateLimited(2.6), "id")
+    answer = problem_response(RateLimited(2.6), "id", "/")
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "3")
-    assert problem_response(Unavailable("x"), "id").headers["retry-after"] == "1"
+    assert problem_response(Unavailable("x"), "id", "/").headers["retry-after"] == "1"
 
 
 @pytest.mark.parametrize("error", [Internal("secret"), Corrupt("/secret/path", "secret")])
 def test_insides_go_to_the_log_only(error: AkiDBError, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
-        answer = problem_response(error, "request-7")
+        answer = problem_response(error, "request-7", "/")
     assert answer.status_code == 500
     assert b"secret" not in answer.body
     assert orjson.loads(answer.body)["request_id"] == "request-7"

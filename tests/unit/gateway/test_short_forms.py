@@ -9,6 +9,7 @@ from akidb_ray.access.authorization import ROOT, Principal
 from akidb_ray.domain.ids import TenantId
 from akidb_ray.gateway.rest.short_forms import full_form
 from tests.serving import COLLECTIONS
+from tests.unit.gateway.films import film
 
 SHORT = ["/v1/collections", "/collections"]
 
@@ -77,3 +78,31 @@ def test_the_tenant_of_a_short_path_is_that_of_the_key() -> None:
     assert full_form("PUT", "/collections/a/documents", member) == ("PUT", f"{own}/a/documents")
     assert full_form("POST", "/collections/a/search", ROOT) == ("POST", f"{COLLECTIONS}/a/search")
     assert full_form("GET", "/v2/jobs", member) == ("GET", "/v2/jobs")
+
+
+@pytest.mark.parametrize("short", SHORT)
+async def test_documents_are_written_and_found_by_the_short_paths(
+    films: httpx.AsyncClient, short: str
+) -> None:
+    collection = f"{short}/films"
+    for body in ({"documents": [film(1), film(2), film(3)]}, {"documents": [film(4)]}):
+        assert (await films.post(f"{collection}/documents", json=body)).status_code == 200
+    one = f"{collection}/documents/tt01"
+    vector = film(5)["vector"]
+    for method, path, body in (
+        ("GET", one, None),
+        ("PATCH", one, {"set": {"seen": True}}),
+        ("PUT", one, {"vector": vector}),
+        ("POST", f"{collection}/documents/get", {"ids": ["tt01"]}),
+        ("POST", f"{collection}/documents/patch", {"ids": ["tt02"], "set": {"a": 1}}),
+        ("POST", f"{collection}/documents/scroll", {}),
+        ("POST", f"{collection}/search", {"vector": vector}),
+        ("POST", f"{collection}/search/batch", {"searches": [{"vector": vector}]}),
+        ("POST", f"{collection}/search/groups", {"vector": vector, "key": "genres"}),
+        ("POST", f"{collection}/facets", {"key": "genres"}),
+        ("POST", f"{collection}/documents/delete", {"ids": ["tt03"]}),
+        ("DELETE", one, None),
+    ):
+        answer = await films.request(method, path, json=body)
+        assert answer.status_code == 200, (method, path, answer.text)
+    assert (await films.post(f"{collection}/count", json={})).json() == {"count": 2}
