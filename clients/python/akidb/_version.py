@@ -1,0 +1,3 @@
+"""The version of this package, also told to servers."""
+
+__version__ = "0.1.0"

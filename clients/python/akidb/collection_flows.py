@@ -1,0 +1,144 @@
+"""What can be done with the documents of a collection, for both clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from akidb import document_operations as documents
+from akidb import search_operations as searches
+from akidb.control_operations import get_collection, update
+from akidb.document_operations import Batch, BatchLimits, PayloadChanges, Target, UpsertOptions
+from akidb.errors import AkiDBError
+from akidb.flows import Calls, Flow
+from akidb.requests import Operation
+from akidb.values import (
+    CollectionInfo,
+    Document,
+    Facets,
+    Groups,
+    Page,
+    Results,
+    Written,
+    collection_of,
+)
+
+if TYPE_CHECKING:
+    from akidb.document_operations import WriteOptions
+    from akidb.search_operations import Filter, GroupedQuery, SearchQuery
+    from akidb.vectors import Vectors
+
+
+@dataclass(frozen=True)
+class CollectionFlows:
+    """`path` is the collection's. Each method makes a flow, which the clients run."""
+
+    path: str
+    calls: Calls
+    limits: BatchLimits
+
+    def upsert(
+        self,
+        given: Iterable[Document | Mapping[str, Any]] | None,
+        ids: Iterable[str] | None,
+        vectors: Vectors | None,
+        texts: Iterable[str | None] | None,
+        payloads: Iterable[Mapping[str, Any] | None] | None,
+        idempotency_key: str | None,
+        options: UpsertOptions,
+    ) -> Flow[Written]:
+        """One request after the other, so that of documents with one id the last one wins."""
+        key = idempotency_key or documents.new_idempotency_key()
+        encoded = documents.encoded_documents(given, ids, vectors, texts, payloads)
+        return self._write(
+            (batch.first_row, documents.upsert(self.path, batch, options, _part(key, batch)))
+            for batch in documents.batches(encoded, self.limits)
+        )
+
+    def patch(
+        self,
+        target: Target,
+        changes: PayloadChanges,
+        idempotency_key: str | None,
+        options: WriteOptions,
+    ) -> Flow[Written]:
+        key = idempotency_key or documents.new_idempotency_key()
+        return self._write(
+            (part.first_row, documents.patch(self.path, part, changes, options, _part(key, part)))
+            for part in target.parts(self.limits)
+        )
+
+    def delete(
+        self, target: Target, idempotency_key: str | None, options: WriteOptions
+    ) -> Flow[Written]:
+        key = idempotency_key or documents.new_idempotency_key()
+        return self._write(
+            (part.first_row, documents.delete(self.path, part, options, _part(key, part)))
+            for part in target.parts(self.limits)
+        )
+
+    def get(self, document_id: str, with_vector: bool) -> Flow[Document]:
+        return self.calls.call(documents.get(self.path, document_id, with_vector))
+
+    def get_many(self, ids: Sequence[str], with_vector: bool) -> Flow[list[Document | None]]:
+        found: dict[str, Document] = {}
+        for part in Target(ids, None).parts(self.limits):
+            some = yield from self.calls.call(
+                documents.get_many(self.path, part.ids or (), with_vector)
+            )
+            found.update((document.id, document) for document in some)
+        return [found.get(document_id) for document_id in ids]
+
+    def scroll_page(
+        self,
+        filter: Filter | None,
+        page_size: int,
+        with_payload: bool,
+        with_vector: bool,
+        cursor: str | None,
+    ) -> Flow[Page[Document]]:
+        return self.calls.call(
+            documents.scroll(self.path, filter, page_size, with_payload, with_vector, cursor)
+        )
+
+    def count(self, filter: Filter | None) -> Flow[int]:
+        return self.calls.call(documents.count(self.path, filter))
+
+    def search(self, query: SearchQuery) -> Flow[Results]:
+        return self.calls.call(searches.search(self.path, query))
+
+    def search_batch(self, queries: Sequence[SearchQuery]) -> Flow[list[Results | AkiDBError]]:
+        if not queries:
+            return []
+        return (yield from self.calls.call(searches.search_batch(self.path, queries)))
+
+    def search_groups(self, key: str, limit: int, size: int, query: GroupedQuery) -> Flow[Groups]:
+        return self.calls.call(searches.search_groups(self.path, key, limit, size, query))
+
+    def facets(self, key: str, limit: int, filter: Filter | None) -> Flow[Facets]:
+        return self.calls.call(searches.facets(self.path, key, limit, filter))
+
+    def info(self) -> Flow[CollectionInfo]:
+        return self.calls.call(get_collection(self.path))
+
+    def update(self, changes: Mapping[str, Any], if_version: int | None) -> Flow[CollectionInfo]:
+        return self.calls.call(update(self.path, changes, if_version, collection_of))
+
+    def _write(self, requests: Iterable[tuple[int, Operation[Written]]]) -> Flow[Written]:
+        """Carry out a write in these requests, of which each begins at a row."""
+        written, first_row = Written(), 0
+        try:
+            for row, operation in requests:
+                first_row = row
+                written += yield from self.calls.call(operation)
+        except AkiDBError as error:
+            error.first_row = first_row
+            error.written = written
+            raise
+        return written
+
+
+def _part(key: str, part: Batch | Target) -> str:
+    """The idempotency key of a part of a write: the same again when the call is made again."""
+    return f"{key}-{part.first_row}" if part.first_row else key

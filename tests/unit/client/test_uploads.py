@@ -1,0 +1,131 @@
+"""How documents are made requests, and what comes of several of them."""
+
+import datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from akidb import BatchLimits, Document, Written
+from akidb.collection_flows import CollectionFlows
+from akidb.document_operations import batches, encoded_documents
+from akidb.vectors import encode_vector
+
+from tests.unit.client.driving import Script, answer, bodies, problem, raised_by
+
+
+def flows(script: Script, documents: int = 2, size_bytes: int = 10_000) -> CollectionFlows:
+    return CollectionFlows("/films", script.calls(), BatchLimits(documents, size_bytes))
+
+
+def upsert(of: CollectionFlows, key: str | None = None, **given: Any) -> Any:
+    options = {name: given.pop(name) for name in ("if_versions", "mode") if name in given}
+    columns = {"ids": None, "vectors": None, "texts": None, "payloads": None, **given}
+    return of.upsert(
+        columns.pop("documents", None), **columns, idempotency_key=key, options=options
+    )
+
+
+def done(count: int, version: str = "v") -> Any:
+    return answer({"acknowledged": count, "skipped": 0, "version": version})
+
+
+def test_columns_become_documents_row_by_row() -> None:
+    script = Script([done(2)])
+    vectors = np.arange(4.0).reshape(2, 2)
+    payloads = [{"n": np.int64(3), "at": datetime.date(2026, 1, 31), "list": np.arange(2)}, None]
+    script.run(upsert(flows(script), ids=["a", "b"], vectors=vectors, payloads=payloads))
+    assert bodies(script.requests) == [
+        {
+            "documents": [
+                {
+                    "id": "a",
+                    "vector": encode_vector([0, 1]),
+                    "payload": {"n": 3, "at": "2026-01-31", "list": [0, 1]},
+                },
+                {"id": "b", "vector": encode_vector([2, 3])},
+            ]
+        }
+    ]
+
+
+def test_documents_are_taken_as_values_and_as_mappings() -> None:
+    script = Script([done(2)])
+    documents = [Document("a", text="ü", payload={"x": 1}, expires_at=5.0), {"id": "b"}]
+    script.run(upsert(flows(script), documents=documents))
+    assert bodies(script.requests)[0]["documents"] == [
+        {"id": "a", "text": "ü", "payload": {"x": 1}, "expires_at": 5.0},
+        {"id": "b"},
+    ]
+
+
+def test_batches_keep_to_both_limits_and_to_the_order() -> None:
+    encoded = [(str(row), b"x" * size) for row, size in enumerate([10, 10, 10, 90, 200, 1])]
+    made = list(batches(iter(encoded), BatchLimits(documents=2, size_bytes=100)))
+    assert [list(batch.ids) for batch in made] == [["0", "1"], ["2"], ["3"], ["4"], ["5"]]
+    assert [batch.first_row for batch in made] == [0, 2, 3, 4, 5]
+    assert list(batches(iter(()), BatchLimits())) == []
+
+
+def test_what_all_batches_did_is_added_up() -> None:
+    script = Script([done(2, "v1"), done(1, "v2")])
+    written = script.run(upsert(flows(script), ids=["a", "b", "c"], texts=["x", "y", "z"]))
+    assert written == Written(3, versions=("v1", "v2"))
+    assert written.version == "v2"
+
+
+def test_each_batch_has_a_key_of_its_own_and_keeps_it_when_it_is_sent_again() -> None:
+    script = Script([done(2), problem(503, "unavailable"), done(1)])
+    script.run(upsert(flows(script), ids=["a", "b", "c"], texts=["x", "y", "z"]))
+    keys = [request.headers["idempotency-key"] for request in script.requests]
+    assert keys[1] == keys[2] != keys[0]
+    again = Script([done(2), done(1)])
+    again.run(upsert(flows(again), "import-7", ids=["a", "b", "c"], texts=["x", "y", "z"]))
+    assert [r.headers["idempotency-key"] for r in again.requests] == ["import-7", "import-7-2"]
+
+
+def test_a_failure_says_what_the_batches_before_it_did() -> None:
+    script = Script([done(2, "v1"), problem(422, "invalid_argument", row=0)])
+    call = upsert(flows(script), ids=["a", "b", "c"], texts=["x", "y", "z"])
+    error = raised_by(lambda: script.run(call))
+    assert (error.first_row, error.fields["row"]) == (2, 0)
+    assert error.written == Written(2, versions=("v1",))
+
+
+def test_conditions_go_with_the_batch_that_holds_their_document() -> None:
+    script = Script([done(2), done(1)])
+    call = upsert(
+        flows(script), ids=["a", "b", "c"], texts=["x"] * 3, if_versions={"c": 7}, mode="update"
+    )
+    script.run(call)
+    sent = bodies(script.requests)
+    assert [(body["if_versions"], body["mode"]) for body in sent] == [
+        ({}, "update"),
+        ({"c": 7}, "update"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "complaint"),
+    [
+        ({"ids": ["a", "b"], "texts": ["x"]}, "differ in length: text ends at row 1"),
+        ({"ids": ["a"], "texts": ["x", "y"]}, "differ in length: id ends at row 1"),
+        ({"ids": ["a", 3]}, "row 1: id must be a string"),
+        ({"ids": ["a"], "vectors": [["x"]]}, "row 0: "),
+        ({"ids": ["a"], "payloads": [{"x": float("nan")}]}, "row 0: Out of range"),
+        ({"ids": ["a"], "payloads": [{"x": object()}]}, "row 0: object can't be said in JSON"),
+        ({"texts": ["x"]}, "give documents, or ids"),
+        ({"documents": [], "ids": ["a"]}, "not both"),
+    ],
+)
+def test_what_is_no_document_is_refused_with_its_row(
+    columns: dict[str, Any], complaint: str
+) -> None:
+    script = Script([])
+    error = raised_by(lambda: script.run(upsert(flows(script), **columns)), Exception)
+    assert isinstance(error, (TypeError, ValueError))
+    assert complaint in str(error)
+
+
+def test_halves_of_surrogate_pairs_are_refused_with_their_row() -> None:
+    with pytest.raises(ValueError, match=r"row 0: .*surrogates"):
+        list(encoded_documents([{"id": "\ud800"}], None, None, None, None))
