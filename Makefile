@@ -39,7 +39,7 @@ unit: $(STAMP) ## the tests that start no Ray
 lint: $(STAMP) ## style, types, import rules
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy akidb_ray
+	@$(BIN)/mypy akidb_ray clients/python/akidb
 	@$(BIN)/lint-imports --no-logo
 
 format: $(STAMP) ## rewrite the code in our style
@@ -52,7 +52,7 @@ bench: $(STAMP) ## recall, latency and throughput, layer by layer
 clean: ## remove what is made here, apart from data: .venv, caches, coverage
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find akidb_ray bench examples tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find akidb_ray bench clients examples tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(STAMP): pyproject.toml $(LOCK)
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not here: install Python 3.11 or later"; exit 1; }

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("akidb_ray", "bench", "examples", "tests")
+FOLDERS = ("akidb_ray", "bench", "clients", "examples", "tests")
 FILE_LINES = 400
 FUNCTION_LINES = 60
 
