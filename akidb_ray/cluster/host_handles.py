@@ -1,20 +1,27 @@
-"""The port to the shards, carried out by Ray actor calls."""
+"""The port to the shards. Reads and writes take a stream to the host; what is rare, and whatever
+has to do with its life, goes by Ray actor calls.
+"""
 
 import asyncio
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import ray
+
 from akidb_ray.cluster.actors import NamedActor
 from akidb_ray.cluster.coalescing import Coalescer
+from akidb_ray.cluster.host_stream import HostStream
+from akidb_ray.cluster.ray_tls import client_tls
 from akidb_ray.domain.directory import CollectionPlace, Directory
 from akidb_ray.domain.errors import AkiDBError, Unavailable
 from akidb_ray.domain.ids import StoreId
 from akidb_ray.domain.placement import ShardKey
-from akidb_ray.domain.query import ShardRead, ShardSearch, ShardStatus
+from akidb_ray.domain.query import ShardRead, ShardSearch, ShardStatus, ShardTextStatistics
 from akidb_ray.domain.write import ShardWrite, WriteOutcome, is_repeatable
 
 Answer = TypeVar("Answer")
+_SHARED = (ShardSearch, ShardTextStatistics)
 _ALIVE_TIMEOUT_S = 2.0
 
 
@@ -25,14 +32,15 @@ class RayShardHosts:
         self._directory = directory
         self._timeout_s = timeout_s
         self._actors: dict[str, NamedActor] = {}
+        self._streams: dict[str, HostStream] = {}
         self._searches: dict[StoreId, Coalescer[Any, Any]] = {}
 
     async def ask(
         self, store_id: StoreId, items: Sequence[ShardRead[Answer]]
     ) -> list[Answer | AkiDBError]:
-        # A search is short, and there are many. Other reads may take long: who shares a call waits
+        # These are short, and there are many. Other reads may take long: who shares a call waits
         # for its slowest item.
-        if not all(isinstance(item, ShardSearch) for item in items):
+        if not all(isinstance(item, _SHARED) for item in items):
             return await self._batch(store_id, "ask", items, again=True)
         if store_id not in self._searches:
             call = functools.partial(self._batch, store_id, "ask", again=True)
@@ -76,19 +84,35 @@ class RayShardHosts:
         self, store_id: StoreId, method: str, items: Sequence[Any], *, again: bool
     ) -> list[Any]:
         try:
-            answers: list[Any] = await self._actor(store_id).call(method, items, again=again)
+            answers: list[Any] = await self._stream(store_id).call(method, items, again=again)
         except AkiDBError as error:
             return [error] * len(items)
         return answers
 
+    def _stream(self, store_id: StoreId) -> HostStream:
+        name = self._name(store_id)
+        if name not in self._streams:
+            find = functools.partial(self._actor(store_id).call, "endpoint", again=True)
+            here = ray.get_runtime_context().get_node_id()
+            what = _what(store_id)
+            self._streams[name] = HostStream(find, here, what, self._timeout_s, client_tls())
+        return self._streams[name]
+
     def _actor(self, store_id: StoreId) -> NamedActor:
+        name = self._name(store_id)
+        if name not in self._actors:
+            self._actors[name] = NamedActor(name, _what(store_id), self._timeout_s)
+        return self._actors[name]
+
+    def _name(self, store_id: StoreId) -> str:
         name = self._directory().stores.get(store_id)
         if name is None:
             raise Unavailable(f"no shard host serves store {store_id}")
-        if name not in self._actors:
-            what = f"the shard host of store {store_id}"
-            self._actors[name] = NamedActor(name, what, self._timeout_s)
-        return self._actors[name]
+        return name
+
+
+def _what(store_id: StoreId) -> str:
+    return f"the shard host of store {store_id}"
 
 
 def _key(place: CollectionPlace, number: int) -> ShardKey:

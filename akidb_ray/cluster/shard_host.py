@@ -5,6 +5,7 @@ threads. It follows the catalog, and makes and deletes files only by what is rec
 import asyncio
 import functools
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from akidb_ray.cluster.host_server import HostEndpoint, HostServer
+from akidb_ray.cluster.local_ray import INSTANCE_VARIABLE, instance_folder, instance_id
+from akidb_ray.cluster.ray_tls import server_tls
 from akidb_ray.cluster.store_copy import StoreCopy
 from akidb_ray.domain.collection import CollectionSpec
-from akidb_ray.domain.errors import AkiDBError, Internal, InvalidArgument
+from akidb_ray.domain.errors import AkiDBError, Internal, InvalidArgument, Unavailable
 from akidb_ray.domain.ids import ClusterId, StoreId
 from akidb_ray.domain.placement import ShardKey
 from akidb_ray.domain.query import ShardRead, ShardSearch, ShardStatus, VectorQuery
@@ -38,10 +42,13 @@ _DELETING_THREADS = 4
 @dataclass(frozen=True, slots=True)
 class HostOptions:
     """What a shard host needs to know. `folder` is its store; so many `threads` answer reads, and
-    so many `writers` write. `memory_bytes` is its share of the machine's.
+    so many `writers` write. `memory_bytes` is its share of the machine's. It listens on `address`,
+    that of its node.
     """
 
     folder: str
+    node_id: str
+    address: str
     cluster_id: ClusterId
     threads: int
     writers: int
@@ -65,12 +72,31 @@ class ShardHost:
         self._deletions: dict[ShardKey, asyncio.Future[None]] = {}
         self._opening = threading.Lock()
         self._opened: tuple[Store, Replicas] | None = None
+        self._server = HostServer({"ask": self.ask}, {"write": self.write})
+        self._endpoint: asyncio.Task[HostEndpoint] | None = None
         self._follower: Follower[StoreCopy] | None = None
         self._following: asyncio.Task[None] | None = None
 
     async def store_id(self) -> StoreId:
         """Asked before all else by whoever starts a host, and from time to time by others."""
         return (await self._followed()).copy.store_id
+
+    async def endpoint(self) -> HostEndpoint:
+        """Where to ask and to write, until this process ends. Raises Unavailable."""
+        if self._endpoint is None:
+            self._endpoint = asyncio.create_task(self._listen())
+        try:
+            return await asyncio.shield(self._endpoint)
+        except OSError as error:
+            self._endpoint = None
+            raise Unavailable(f"the shard host can't listen: {error}") from error
+
+    async def _listen(self) -> HostEndpoint:
+        options = self._options
+        folder = Path(options.folder)
+        private = instance_folder(os.environ.get(INSTANCE_VARIABLE) or instance_id(folder))
+        path = private / f"{folder.name}.sock"
+        return await self._server.listen(options.node_id, path, options.address, server_tls())
 
     async def ask(self, items: Sequence[ShardRead[Any]]) -> list[Any]:
         """A value of the item's kind for each, or an error."""
@@ -144,6 +170,7 @@ class ShardHost:
 
     async def stop(self) -> None:
         """Close all replicas, so that the next start has nothing to replay, and free the store."""
+        await self._server.close()
         if self._following is not None:
             self._following.cancel()
             await asyncio.wait([self._following])

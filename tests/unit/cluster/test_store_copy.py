@@ -143,6 +143,8 @@ async def hosted(tmp_path: Path) -> AsyncIterator[Host]:
     catalog = StoredCatalog(MemoryStore(lambda: datetime.now(UTC)))
     options = HostOptions(
         folder=str(tmp_path / "store"),
+        node_id="node",
+        address="127.0.0.1",
         cluster_id=catalog.cluster_id,
         threads=1,
         writers=2,
