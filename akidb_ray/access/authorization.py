@@ -23,6 +23,7 @@ class Action(StrEnum):
     READ_DOCUMENTS = "read_documents"
     WRITE_DOCUMENTS = "write_documents"
     READ_CLUSTER = "read_cluster"
+    EMBED_TEXTS = "embed_texts"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from akidb_ray.domain.errors import InvalidArgument
-from akidb_ray.domain.flattening import MAX_DEPTH
+from akidb_ray.domain.flattening import MAX_DEPTH, flatten
+from akidb_ray.domain.json_values import check_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class PayloadPatch:
 
 
 def check_patch(patch: PayloadPatch) -> PayloadPatch:
-    """Raise InvalidArgument, naming the key, for a patch that cannot be or does nothing."""
+    """Raise InvalidArgument, naming the path, for a patch that cannot be or does nothing."""
     for key in (*patch.set, *patch.unset):
         if not key or "[]" in key:
             raise InvalidArgument("patch", f"{key!r} is not a payload key; arrays are set whole")
@@ -41,6 +42,11 @@ def check_patch(patch: PayloadPatch) -> PayloadPatch:
         raise InvalidArgument("patch", "changes nothing; set or unset a key")
     if patch.expires_at is not None and not patch.expires_at >= 0:
         raise InvalidArgument("patch.expires_at", "must be seconds since 1970")
+    check_json(patch.set, "patch.set")
+    try:
+        flatten(patched({}, patch))
+    except InvalidArgument as error:
+        raise InvalidArgument("patch.set", error.fields["reason"]) from None
     return patch
 
 

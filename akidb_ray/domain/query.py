@@ -4,8 +4,9 @@ A read that names a `min_version` is answered by a shard that has got that far, 
 `sequence` of a write is the one that reads must name to see it.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -43,11 +44,29 @@ class VectorQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class TextStatistics:
+    """What BM25 weighs the terms of a text by: `documents` have words, `words` in all, and
+    `frequencies` says how many of them have each term.
+    """
+
+    documents: int = 0
+    words: int = 0
+    frequencies: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+    def __add__(self, other: "TextStatistics") -> "TextStatistics":
+        frequencies = Counter(self.frequencies)
+        frequencies.update(other.frequencies)
+        documents, words = self.documents + other.documents, self.words + other.words
+        return TextStatistics(documents, words, dict(frequencies))
+
+
+@dataclass(frozen=True, slots=True)
 class TextQuery:
     """The `limit` documents whose `text` fits best by BM25, without the first `offset` of them.
 
     A document takes part when it has at least one of the words, and all that stand between double
-    quotes, one behind the other. Scores are 0 and above; larger is better.
+    quotes, one behind the other. Scores are 0 and above; larger is better. They are those of the
+    `statistics`, or, of none, of the statistics of all documents that are there.
     """
 
     text: str
@@ -58,6 +77,7 @@ class TextQuery:
     offset: int = 0
     score_threshold: float | None = None
     explain: bool = False
+    statistics: TextStatistics | None = None
 
 
 class FusionMethod(StrEnum):
@@ -238,6 +258,16 @@ class ShardSearch(ShardRead[ShardHits]):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ShardTextStatistics(ShardRead[TextStatistics]):
+    """Of the terms of `text`, over all documents, whoever may see them."""
+
+    shard: ShardKey
+    text: str
+    visible: RowFilter
+    min_version: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ShardVector(ShardRead[Vectors]):
     """The vector of a document as searches compare it, float32 (dimension,). Answered by NotFound
     when the document is not there.
@@ -281,6 +311,16 @@ class ShardGet(ShardRead[list[StoredDocument]]):
     ids: Sequence[str]
     visible: RowFilter
     with_vector: bool = False
+    min_version: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShardVersions(ShardRead[Mapping[str, int]]):
+    """The versions of those documents that are there, by their ids."""
+
+    shard: ShardKey
+    ids: Sequence[str]
+    visible: RowFilter
     min_version: int = 0
 
 

@@ -6,9 +6,9 @@ document of l words has f times adds
     idf * f * (k1 + 1) / (f + k1 * (1 - b + b * l / mean))
     idf = ln(1 + (N - df + 0.5) / (df + 0.5))
 
-with Lucene's idf, which is never negative. N, df and the mean are those of the whole view, and come
-from outside. Terms are added in one order everywhere, so that a document has the same score to the
-last bit, whichever segment it is in.
+with Lucene's idf, which is never negative. N, df and the mean are those of the whole view, or of
+the whole collection, and come from outside. Terms are added in one order everywhere, so that a
+document has the same score to the last bit, whichever segment or shard it is in.
 
 Rows that cannot get among the best any more are dropped early: the rule of MaxScore (Turtle and
 Flood, Query Evaluation: Strategies and Optimizations, 1995).
@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from akidb_ray.domain.query import TextStatistics
 from akidb_ray.segment.columns import RowMask
 from akidb_ray.segment.phrases import phrase_rows
 from akidb_ray.segment.postings import TextBlock, Totals
@@ -45,9 +46,10 @@ class WeightedTerm:
     weight: float
 
 
-def weigh(term: str, asked: int, documents: int, totals: Totals) -> WeightedTerm:
-    """`documents` have the term, of `totals.documents`."""
-    idf = math.log(1 + (totals.documents - documents + 0.5) / (documents + 0.5))
+def weigh(term: str, asked: int, statistics: TextStatistics) -> WeightedTerm:
+    """By how many documents there are, and how many of them have the term."""
+    documents = statistics.frequencies[term]
+    idf = math.log(1 + (statistics.documents - documents + 0.5) / (documents + 0.5))
     return WeightedTerm(term, asked * idf * (K1 + 1))
 
 

@@ -3,7 +3,8 @@
 Counting before every write would cost a call to each shard. So a count is made rarely: it says how
 many more documents fit, and batches are taken from that until it is used up. Near the limit every
 batch is counted anew, one at a time. What other gateways have under way at that moment is not seen,
-so several of them may overshoot by those batches.
+so several of them may overshoot by those batches; and so may a batch whose caller went away while
+it was written.
 """
 
 import asyncio

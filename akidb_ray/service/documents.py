@@ -13,7 +13,7 @@ from akidb_ray.domain.ids import check_document_id
 from akidb_ray.domain.patch import PayloadPatch, check_patch
 from akidb_ray.domain.query import MAX_LIMIT, ScrollQuery, ShardCount, ShardGet, ShardScroll
 from akidb_ray.domain.scroll_cursor import read_cursor, scroll_cursor
-from akidb_ray.domain.version_token import least_sequences, version_token
+from akidb_ray.domain.version_token import version_token
 from akidb_ray.domain.write import (
     DEFAULT_OPTIONS,
     ShardDelete,
@@ -26,16 +26,19 @@ from akidb_ray.domain.write import (
 )
 from akidb_ray.service.collections import CollectionRef, Collections
 from akidb_ray.service.document_limits import DocumentLimits
-from akidb_ray.service.fan_out import ask_shards, fan_out, raise_first_error, shard_key
+from akidb_ray.service.fan_out import (
+    Deadline,
+    ask_shards,
+    least_of,
+    raise_first_error,
+    shard_key,
+    within,
+)
 from akidb_ray.service.incoming import IncomingDocument, check_batch, prepare_batch
 from akidb_ray.service.ports import Embedders, ShardHosts
 from akidb_ray.service.scrolling import ScrollMerge
-from akidb_ray.service.split_writes import (
-    Write,
-    raise_failed_writes,
-    rows_by_shard,
-    split_options,
-)
+from akidb_ray.service.split_writes import Write, rows_by_shard, split_options
+from akidb_ray.service.writing import carry_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +127,9 @@ class Documents:
             for number, rows in rows_by_shard(place, batch.ids).items()
         ]
         if mode is UpsertMode.UPDATE:
-            return await self._write(writes, truncated)
+            return await self._write(place, writes, truncated)
         async with self.limits.room_for(place, batch.ids):
-            return await self._write(writes, truncated)
+            return await self._write(place, writes, truncated)
 
     async def patch_ids(
         self,
@@ -164,7 +167,7 @@ class Documents:
             (p, ShardPatch(shard_key(place, p.number), visible, patch, None, filter, options))
             for p in place.placements
         ]
-        return await self._write(writes)
+        return await self._write(place, writes)
 
     async def delete_ids(
         self,
@@ -197,7 +200,7 @@ class Documents:
             (p, ShardDelete(shard_key(place, p.number), visible, None, filter, options))
             for p in place.placements
         ]
-        return await self._write(writes)
+        return await self._write(place, writes)
 
     async def _write_ids(
         self,
@@ -213,16 +216,16 @@ class Documents:
             own = [ids[row] for row in rows]
             write = of_shard(place, number, own, split_options(options, own))
             writes.append((place.placements[number], write))
-        return await self._write(writes)
+        return await self._write(place, writes)
 
-    async def _write(self, writes: Sequence[Write], truncated: tuple[str, ...] = ()) -> Written:
-        outcomes = await fan_out(writes, self.hosts.write)
-        raise_failed_writes(writes, outcomes)
-        done = raise_first_error(outcomes)
+    async def _write(
+        self, place: CollectionPlace, writes: Sequence[Write], truncated: tuple[str, ...] = ()
+    ) -> Written:
+        done = await carry_out(self.hosts, place, writes)
         reached = [(p, outcome.sequence) for (p, _), outcome in zip(writes, done, strict=True)]
         return Written(
             sum(outcome.affected for outcome in done),
-            version_token(reached),
+            version_token(place.collection.collection_id, reached),
             truncated,
             sum(outcome.skipped for outcome in done),
         )
@@ -234,10 +237,13 @@ class Documents:
         document_id: str,
         with_vector: bool = False,
         min_version: str | None = None,
+        timeout_ms: int | None = None,
     ) -> StoredDocument:
         """Raises NotFound, also for a document that the principal may not see."""
         check_document_id(document_id)
-        found = await self.get_many(principal, ref, [document_id], with_vector, min_version)
+        found = await self.get_many(
+            principal, ref, [document_id], with_vector, min_version, timeout_ms
+        )
         if not found:
             raise NotFound("document", document_id)
         return found[0]
@@ -249,11 +255,17 @@ class Documents:
         ids: Sequence[str],
         with_vector: bool = False,
         min_version: str | None = None,
+        timeout_ms: int | None = None,
     ) -> list[StoredDocument]:
-        """Those documents that are there, each once, in the order of `ids`."""
+        """Those documents that are there, each once, in the order of `ids`.
+
+        This and all reads below raise Unavailable and DeadlineExceeded when a shard that is asked
+        does not answer: no document is left out for that.
+        """
         _check_ids(ids)
-        place, visible = await self.collections.ready(principal, ref, Action.READ_DOCUMENTS)
-        least = least_sequences(min_version, len(place.placements))
+        deadline = Deadline.after(timeout_ms)
+        place, visible = await self._readable(principal, ref, deadline)
+        least = least_of(place, min_version)
         unique = list(dict.fromkeys(ids))
         gets = [
             ShardGet(
@@ -265,7 +277,7 @@ class Documents:
             )
             for number, rows in rows_by_shard(place, unique).items()
         ]
-        answers = raise_first_error(await ask_shards(self.hosts, place, gets))
+        answers = raise_first_error(await ask_shards(self.hosts, place, gets, deadline))
         found = {document.id: document for part in answers for document in part}
         return [found[document_id] for document_id in unique if document_id in found]
 
@@ -279,6 +291,7 @@ class Documents:
         with_payload: bool = True,
         with_vector: bool = False,
         min_version: str | None = None,
+        timeout_ms: int | None = None,
     ) -> ScrollPage:
         """The next `limit` documents that pass, in the order of their ids (by code point).
 
@@ -287,8 +300,9 @@ class Documents:
         """
         check_whole("limit", limit, 1, MAX_LIMIT)
         after = read_cursor(cursor)
-        place, visible = await self.collections.ready(principal, ref, Action.READ_DOCUMENTS)
-        least = least_sequences(min_version, len(place.placements))
+        deadline = Deadline.after(timeout_ms)
+        place, visible = await self._readable(principal, ref, deadline)
+        least = least_of(place, min_version)
         merge = ScrollMerge([p.number for p in place.placements], after, limit)
         while asked := merge.ask():
             scrolls = [
@@ -300,7 +314,7 @@ class Documents:
                 )
                 for number, (count, behind) in asked.items()
             ]
-            parts = raise_first_error(await ask_shards(self.hosts, place, scrolls))
+            parts = raise_first_error(await ask_shards(self.hosts, place, scrolls, deadline))
             for number, part in zip(asked, parts, strict=True):
                 merge.take(number, part)
         page, last = merge.page()
@@ -312,15 +326,23 @@ class Documents:
         ref: CollectionRef,
         filter: Filter = EVERYTHING,
         min_version: str | None = None,
+        timeout_ms: int | None = None,
     ) -> int:
         """How many documents pass, exactly."""
-        place, visible = await self.collections.ready(principal, ref, Action.READ_DOCUMENTS)
-        least = least_sequences(min_version, len(place.placements))
+        deadline = Deadline.after(timeout_ms)
+        place, visible = await self._readable(principal, ref, deadline)
+        least = least_of(place, min_version)
         counts = [
             ShardCount(shard_key(place, p.number), visible, filter, least.get(p.number, 0))
             for p in place.placements
         ]
-        return sum(raise_first_error(await ask_shards(self.hosts, place, counts)))
+        return sum(raise_first_error(await ask_shards(self.hosts, place, counts, deadline)))
+
+    async def _readable(
+        self, principal: Principal, ref: CollectionRef, deadline: Deadline
+    ) -> tuple[CollectionPlace, RowFilter]:
+        ready = self.collections.ready(principal, ref, Action.READ_DOCUMENTS)
+        return await within(deadline, ready, "the collection was not found in time")
 
 
 def _check_ids(ids: Sequence[str]) -> None:

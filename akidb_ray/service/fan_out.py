@@ -16,7 +16,9 @@ from akidb_ray.domain.errors import (
 from akidb_ray.domain.ids import StoreId
 from akidb_ray.domain.placement import ShardKey, ShardPlacement
 from akidb_ray.domain.query import ShardRead
+from akidb_ray.domain.version_token import least_sequences
 from akidb_ray.service.ports import ShardHosts
+from akidb_ray.service.search_request import check_timeout
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -31,6 +33,8 @@ class Deadline:
 
     @classmethod
     def after(cls, timeout_ms: int | None) -> "Deadline":
+        """Raises InvalidArgument that names `timeout_ms`."""
+        check_timeout(timeout_ms)
         if timeout_ms is None:
             return cls()
         return cls(asyncio.get_running_loop().time() + timeout_ms / 1000)
@@ -40,12 +44,35 @@ class Deadline:
             return None
         return max(0.0, self.at - asyncio.get_running_loop().time())
 
+    def halfway(self) -> "Deadline":
+        """Half of the time that is left: for a step that may do without those who are late, when
+        others are to come after it.
+        """
+        left_s = self.left_s()
+        if left_s is None:
+            return self
+        return Deadline(asyncio.get_running_loop().time() + left_s / 2)
+
 
 NO_DEADLINE = Deadline()
 
 
+async def within(deadline: Deadline, work: Awaitable[Answer], late: str) -> Answer:
+    """What `work` gives. Raises DeadlineExceeded, which says what is `late`."""
+    try:
+        async with asyncio.timeout_at(deadline.at):
+            return await work
+    except TimeoutError:
+        raise DeadlineExceeded(late) from None
+
+
 def shard_key(place: CollectionPlace, number: int) -> ShardKey:
     return ShardKey(place.tenant.tenant_id, place.collection.collection_id, number)
+
+
+def least_of(place: CollectionPlace, min_version: str | None) -> Mapping[int, int]:
+    """The sequence that each shard must have reached. Raises InvalidArgument."""
+    return least_sequences(min_version, place.collection.collection_id, len(place.placements))
 
 
 async def ask_shards(

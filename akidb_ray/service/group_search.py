@@ -28,7 +28,7 @@ class GroupSearch:
 
     @classmethod
     def of(cls, search: OneSearch, key: str, limit: int, size: int) -> "GroupSearch":
-        """`search` is what is grouped, its vector known. Raises InvalidArgument."""
+        """`search` is what is grouped, its vector and statistics known. Raises InvalidArgument."""
         request = search.request
         _check(request)
         filter = request.filter
@@ -37,7 +37,7 @@ class GroupSearch:
         query: TextQuery | VectorQuery
         if request.mode is SearchMode.KEYWORD:
             assert request.text is not None
-            query = TextQuery(request.text)
+            query = TextQuery(request.text, statistics=search.statistics)
         else:
             assert search.vector is not None
             query = VectorQuery(search.vector, ef=request.breadth, exact=request.exact)
@@ -47,7 +47,7 @@ class GroupSearch:
             with_payload=request.with_payload,
             with_vector=request.with_vector,
         )
-        return cls(search, GroupQuery(query, key, limit, size))
+        return cls(search, GroupQuery(query, key, limit, size), missing=set(search.missing))
 
     def reads(self) -> list[ShardGroups]:
         return [self._read(number, self.query) for number in self.search.numbers]

@@ -11,6 +11,7 @@ from akidb_ray.domain.directory import CollectionPlace
 from akidb_ray.domain.document import NEVER, DocumentBatch, Times, Vectors, check_vectors
 from akidb_ray.domain.errors import InvalidArgument
 from akidb_ray.domain.ids import check_document_id
+from akidb_ray.domain.json_values import check_json
 from akidb_ray.segment.rows import flat_of
 from akidb_ray.service.ports import Embedders
 
@@ -152,10 +153,13 @@ def _encode_payload(payload: Mapping[str, object] | None, row: int) -> bytes | N
         # orjson would write NaN as null; this refuses it.
         encoded = json.dumps(payload, allow_nan=False, ensure_ascii=False).encode()
         flat_of(encoded)
-    except InvalidArgument as error:
-        raise error.inside(f"documents[{row}].", row) from None
     except (TypeError, ValueError, RecursionError) as error:
+        # This takes its time, and says where.
+        _in_row(row, check_json, payload, "payload")
         raise InvalidArgument(f"documents[{row}].payload", f"is not JSON: {error}", row) from None
+    except InvalidArgument as error:
+        _in_row(row, check_json, payload, "payload")
+        raise error.inside(f"documents[{row}].", row) from None
     return encoded
 
 

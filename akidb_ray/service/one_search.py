@@ -6,12 +6,10 @@ merged. Fusion looks at ranks and at the best and worst scores of lists, so a hy
 shards for its two lists, merges each over all shards, and fuses the merged ones. A collection of
 one shard does all that in its shard.
 
-Texts are scored by the statistics of each shard (how many documents it has, how many with a word,
-how long these are), not by those of the whole collection. Ids are spread by a hash, so each shard
-holds a random sample of the documents, and what its statistics differ by is small, the smaller the
-more documents there are; those that have many shards have many documents. To have the sums of all
-shards, each search for words would go to each host twice, and that way is the largest part of its
-time. Elasticsearch does the same by default, for the same reason.
+Words are scored by the statistics of the whole collection: how many documents it has, how many with
+a word, how long these are. So where there are several shards, each is asked for its own first, and
+the search takes their sums along. Texts are embedded meanwhile. (Elasticsearch has it as
+`dfs_query_then_fetch`.)
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,14 +31,15 @@ from akidb_ray.domain.query import (
     ShardGet,
     ShardHits,
     ShardSearch,
+    ShardTextStatistics,
     ShardVector,
     TextQuery,
+    TextStatistics,
     VectorQuery,
 )
 from akidb_ray.domain.query_rules import legs_of
 from akidb_ray.domain.ranking import merge_ranked
-from akidb_ray.domain.version_token import least_sequences
-from akidb_ray.service.fan_out import present, shard_key
+from akidb_ray.service.fan_out import least_of, present, shard_key
 from akidb_ray.service.incoming import as_vector
 from akidb_ray.service.search_request import (
     SearchAnswer,
@@ -57,13 +56,18 @@ _CONTENTS_AT_ONCE = 256
 
 @dataclass(eq=False, slots=True)
 class OneSearch:
-    """`vector` is what documents are compared with, float32 (dimension,), once that is known."""
+    """`vector` is what documents are compared with, float32 (dimension,), once that is known.
+
+    `statistics` are those of the words of a text, where several shards look for them. `missing` are
+    the numbers of shards that did not answer; they are asked no more.
+    """
 
     place: CollectionPlace
     visible: RowFilter
     request: SearchRequest
     least: Mapping[int, int]
     vector: Vectors | None = None
+    statistics: TextStatistics | None = None
     hits: list[Hit] = field(default_factory=list)
     missing: set[int] = field(default_factory=set)
     explanations: dict[int, Explanation] = field(default_factory=dict)
@@ -73,8 +77,7 @@ class OneSearch:
         """Raises InvalidArgument that names what is wrong with the request."""
         check_request(request)
         spec = place.collection.spec
-        least = least_sequences(request.min_version, len(place.placements))
-        search = cls(place, visible, request, least)
+        search = cls(place, visible, request, least_of(place, request.min_version))
         if request.vector is not None:
             search.vector = as_vector(request.vector, spec.dimension, "vector")
             try:
@@ -88,7 +91,8 @@ class OneSearch:
 
     @property
     def numbers(self) -> list[int]:
-        return [placement.number for placement in self.place.placements]
+        """Those of the shards that are asked."""
+        return [p.number for p in self.place.placements if p.number not in self.missing]
 
     @property
     def text_to_embed(self) -> str | None:
@@ -101,6 +105,34 @@ class OneSearch:
         (number,) = rows_by_shard(self.place, [self.request.id])
         least = self.least.get(number, 0)
         return ShardVector(shard_key(self.place, number), self.request.id, self.visible, least)
+
+    @property
+    def needs_statistics(self) -> bool:
+        return self.request.mode is not SearchMode.VECTOR and not self._is_whole
+
+    @property
+    def needs_contents(self) -> bool:
+        """Whether there is something to ask the shards of the hits for."""
+        wants = self.request.with_payload or self.request.with_vector
+        return wants and not self._has_contents
+
+    def statistics_reads(self) -> list[ShardTextStatistics]:
+        assert self.request.text is not None
+        return [
+            ShardTextStatistics(
+                shard_key(self.place, number),
+                self.request.text,
+                self.visible,
+                self.least.get(number, 0),
+            )
+            for number in self.numbers
+        ]
+
+    def take_statistics(self, answers: Sequence[TextStatistics | AkiDBError]) -> None:
+        """The answers to `statistics_reads`. Raises as `take`."""
+        found, missing = present(self.numbers, answers, self.request.partial_results)
+        self.missing.update(missing)
+        self.statistics = sum(found.values(), TextStatistics())
 
     def reads(self) -> list[ShardSearch]:
         """What each shard is asked; those of one shard stand one behind the other."""
@@ -138,8 +170,7 @@ class OneSearch:
         A document may have changed since it was found. It is shown as it is now, if it still
         passes.
         """
-        wants = self.request.with_payload or self.request.with_vector
-        if self._has_contents or not (wants and self.hits):
+        if not self.needs_contents:
             return []
         ids = [hit.id for hit in self.hits]
         allowed = RowFilter(self.visible.visible & self.request.filter)
@@ -191,7 +222,11 @@ class OneSearch:
         request, query = self.request, self._query()
         if isinstance(query, HybridQuery):
             explain = request.explain
-            return [replace(leg, with_payload=False, explain=explain) for leg in legs_of(query)]
+            by_vector, by_text = legs_of(query)
+            return [
+                replace(by_vector, with_payload=False, explain=explain),
+                replace(by_text, with_payload=False, explain=explain, statistics=self.statistics),
+            ]
         contents = self._has_contents
         return [
             replace(
@@ -209,7 +244,7 @@ class OneSearch:
         request = self.request
         if request.mode is SearchMode.KEYWORD:
             assert request.text is not None
-            query: Query = TextQuery(request.text)
+            query: Query = TextQuery(request.text, statistics=self.statistics)
         elif request.mode is SearchMode.HYBRID:
             assert self.vector is not None
             assert request.text is not None

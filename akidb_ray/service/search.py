@@ -3,20 +3,27 @@ are carried out together. The steps are those of `OneSearch`.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from akidb_ray.access.authorization import Action, Principal
 from akidb_ray.domain.bounds import check_whole
 from akidb_ray.domain.directory import CollectionPlace
-from akidb_ray.domain.errors import AkiDBError, DeadlineExceeded
+from akidb_ray.domain.errors import AkiDBError, InvalidArgument
 from akidb_ray.domain.filter import RowFilter
 from akidb_ray.domain.merging import merge_facets
 from akidb_ray.domain.query import FacetQuery, ShardFacets, ShardRead
-from akidb_ray.domain.version_token import least_sequences
 from akidb_ray.service.collections import CollectionRef, Collections
-from akidb_ray.service.fan_out import Deadline, ask_shards, present, shard_key
+from akidb_ray.service.fan_out import (
+    NO_DEADLINE,
+    Deadline,
+    ask_shards,
+    least_of,
+    present,
+    shard_key,
+    within,
+)
 from akidb_ray.service.group_search import GroupSearch
 from akidb_ray.service.one_search import OneSearch
 from akidb_ray.service.ports import Embedders, ShardHosts
@@ -26,7 +33,6 @@ from akidb_ray.service.search_request import (
     SearchAnswer,
     SearchMode,
     SearchRequest,
-    check_timeout,
 )
 
 __all__ = ["FacetsAnswer", "GroupsAnswer", "Search", "SearchAnswer", "SearchMode", "SearchRequest"]
@@ -57,16 +63,20 @@ class Search:
     ) -> list[SearchAnswer | AkiDBError]:
         """The answer to each request, in their order: one that is wrong or late harms no other.
 
-        Those with the same `timeout_ms` share one call per host, and all their texts one call of
-        the embedder.
+        Those with the same `timeout_ms` and `partial_results` share one call per host and step, and
+        all their texts one call of the embedder.
         """
-        deadlines = {r.timeout_ms: Deadline.after(_timeout_of(r)) for r in requests}
-        place, visible = await self.collections.ready(principal, ref, Action.READ_DOCUMENTS)
-        together: dict[int | None, list[_Attempt]] = {}
+        deadlines = {r.timeout_ms: _deadline_of(r) for r in requests}
+        place, visible = await self._searchable(principal, ref, _last_of(deadlines.values()))
+        together: dict[tuple[int | None, bool], list[_Attempt]] = {}
         attempts = [_Attempt(place, visible, request) for request in requests]
         for attempt in attempts:
-            together.setdefault(attempt.request.timeout_ms, []).append(attempt)
-        steps = [self._carry_out(place, own, deadlines[t]) for t, own in together.items()]
+            alike = attempt.request.timeout_ms, attempt.request.partial_results
+            together.setdefault(alike, []).append(attempt)
+        steps = [
+            self._carry_out(place, own, deadlines[timeout_ms], partial)
+            for (timeout_ms, partial), own in together.items()
+        ]
         await (steps[0] if len(steps) == 1 else asyncio.gather(*steps))
         return [attempt.answer() for attempt in attempts]
 
@@ -86,12 +96,13 @@ class Search:
         The request's own `limit` is not looked at. Raises InvalidArgument for an offset, a
         threshold, an explanation or the mode `hybrid`.
         """
-        deadline = Deadline.after(_timeout_of(request))
-        place, visible = await self.collections.ready(principal, ref, Action.READ_DOCUMENTS)
+        deadline = Deadline.after(request.timeout_ms)
+        place, visible = await self._searchable(principal, ref, deadline)
         attempt = _Attempt(place, visible, request)
-        await self._find_vectors(place, [attempt], deadline)
+        await self._prepare(place, [attempt], deadline, request.partial_results)
         groups = GroupSearch.of(attempt.result(), key, limit, size)
-        groups.take(await ask_shards(self.hosts, place, groups.reads(), deadline))
+        first = deadline.halfway() if request.partial_results else deadline
+        groups.take(await ask_shards(self.hosts, place, groups.reads(), first))
         more = groups.more_reads()
         groups.take_more(more, await ask_shards(self.hosts, place, more, deadline))
         return groups.answer()
@@ -110,11 +121,10 @@ class Search:
         pass; beyond that a shard tells of its MAX_FACETS most frequent ones, counts may be too
         small, and the answer says that it is not exact.
         """
-        check_timeout(timeout_ms)
         check_whole("limit", query.limit, 1, MAX_FACETS)
         deadline = Deadline.after(timeout_ms)
-        place, visible = await self.collections.ready(principal, ref, Action.READ_DOCUMENTS)
-        least = least_sequences(min_version, len(place.placements))
+        place, visible = await self._searchable(principal, ref, deadline)
+        least = least_of(place, min_version)
         alone = len(place.placements) == 1
         limit = query.limit if alone else MAX_FACETS
         asked = FacetQuery(query.key, limit, query.filter)
@@ -128,12 +138,18 @@ class Search:
         return FacetsAnswer(merge_facets(found.values(), query.limit), exact)
 
     async def _carry_out(
-        self, place: CollectionPlace, attempts: Sequence["_Attempt"], deadline: Deadline
+        self,
+        place: CollectionPlace,
+        attempts: Sequence["_Attempt"],
+        deadline: Deadline,
+        partial: bool,
     ) -> None:
-        await self._find_vectors(place, attempts, deadline)
+        await self._prepare(place, attempts, deadline, partial)
         live = _live(attempts)
         reads = [attempt.search.reads() for attempt in live]
-        found = await self._ask(place, reads, deadline)
+        others_follow = any(attempt.search.needs_contents for attempt in live)
+        first = deadline.halfway() if partial and others_follow else deadline
+        found = await self._ask(place, reads, first)
         for attempt, answers in zip(live, found, strict=True):
             attempt.step(attempt.search.take, answers)
         live = _live(attempts)
@@ -153,6 +169,38 @@ class Search:
         every = [read for own in reads for read in own]
         answers = iter(await ask_shards(self.hosts, place, every, deadline))
         return [[next(answers) for _ in own] for own in reads]
+
+    async def _searchable(
+        self, principal: Principal, ref: CollectionRef, deadline: Deadline
+    ) -> tuple[CollectionPlace, RowFilter]:
+        ready = self.collections.ready(principal, ref, Action.READ_DOCUMENTS)
+        return await within(deadline, ready, "the collection was not found in time")
+
+    async def _prepare(
+        self,
+        place: CollectionPlace,
+        attempts: Sequence["_Attempt"],
+        deadline: Deadline,
+        partial: bool,
+    ) -> None:
+        """Find out what the searches need to know before they can begin. A `partial` one needs time
+        after it, when a shard has not answered.
+        """
+        counting = [a for a in _live(attempts) if a.search.needs_statistics]
+        vectors = self._find_vectors(place, attempts, deadline)
+        if not counting:
+            await vectors
+            return
+        first = deadline.halfway() if partial else deadline
+        await asyncio.gather(vectors, self._find_statistics(place, counting, first))
+
+    async def _find_statistics(
+        self, place: CollectionPlace, attempts: Sequence["_Attempt"], deadline: Deadline
+    ) -> None:
+        reads = [attempt.search.statistics_reads() for attempt in attempts]
+        found = await self._ask(place, reads, deadline)
+        for attempt, answers in zip(attempts, found, strict=True):
+            attempt.step(attempt.search.take_statistics, answers)
 
     async def _find_vectors(
         self, place: CollectionPlace, attempts: Sequence["_Attempt"], deadline: Deadline
@@ -174,13 +222,12 @@ class Search:
         model = place.collection.spec.embedding_model
         if not asking or model is None:
             return
+        embedding = self.embedders.embed(model, [text for _, text in asking], "query")
         try:
-            async with asyncio.timeout_at(deadline.at):
-                embedded = await self.embedders.embed(model, [text for _, text in asking], "query")
-        except (AkiDBError, TimeoutError) as error:
-            late = DeadlineExceeded("the text was not embedded in time")
+            embedded = await within(deadline, embedding, "the text was not embedded in time")
+        except AkiDBError as error:
             for attempt, _ in asking:
-                attempt.error = error if isinstance(error, AkiDBError) else late
+                attempt.error = error
             return
         for (attempt, _), vector in zip(asking, embedded.vectors, strict=True):
             attempt.search.vector = vector
@@ -224,13 +271,17 @@ def _live(attempts: Sequence[_Attempt]) -> list[_Attempt]:
     return [attempt for attempt in attempts if attempt.error is None]
 
 
-def _timeout_of(request: SearchRequest) -> int | None:
-    """None for one that makes no sense, which the request's check will say."""
+def _deadline_of(request: SearchRequest) -> Deadline:
+    """None for a timeout that makes no sense, which the request's check will say."""
     try:
-        check_timeout(request.timeout_ms)
-    except AkiDBError:
-        return None
-    return request.timeout_ms
+        return Deadline.after(request.timeout_ms)
+    except InvalidArgument:
+        return NO_DEADLINE
+
+
+def _last_of(deadlines: Collection[Deadline]) -> Deadline:
+    times = [deadline.at for deadline in deadlines if deadline.at is not None]
+    return Deadline(max(times)) if times and len(times) == len(deadlines) else NO_DEADLINE
 
 
 def _value(answer: SearchAnswer | AkiDBError) -> SearchAnswer:

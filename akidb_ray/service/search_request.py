@@ -38,9 +38,10 @@ class SearchRequest:
     """Exactly one of `vector` (dimension numbers), `text` and `id` (more like this document) is
     given; in mode `hybrid` a text, and a vector with it or not.
 
-    `ef` None stands for DEFAULT_EF. `min_version` is a token that a write answered: the search sees
-    that write, or is answered Unavailable. With `partial_results` shards that do not answer are
-    left out, unless none does. `timeout_ms` bounds the whole; None: as long as a request may take.
+    `ef` None stands for DEFAULT_EF. `min_version` holds tokens that writes answered, with commas
+    between them: the search sees those writes, or is answered Unavailable. With `partial_results`
+    shards that do not answer are left out, unless none does. `timeout_ms` bounds the whole; None:
+    as long as a request may take.
     """
 
     vector: Sequence[float] | Vectors | None = None

@@ -4,6 +4,7 @@ They live in the log with the writes they answer, in memory, and in a file that 
 writes, because the log before it may go.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -78,7 +79,13 @@ def _conditions(filter: Filter) -> list[str]:
 
 def _patch_content(write: ShardPatch) -> object:
     patch = write.patch
-    return [dict(patch.set), list(patch.unset), patch.replace, patch.expires_at]
+    values: object = dict(patch.set)
+    try:
+        msgspec.msgpack.encode(values)
+    except OverflowError:
+        # It has no whole numbers of more than 64 bits.
+        values = json.dumps(values)
+    return [values, list(patch.unset), patch.replace, patch.expires_at]
 
 
 class Answers:

@@ -16,7 +16,10 @@ from akidb_ray.domain.query import (
     ShardRead,
     ShardScroll,
     ShardSearch,
+    ShardTextStatistics,
     ShardVector,
+    ShardVersions,
+    TextStatistics,
 )
 from akidb_ray.shard.faceting import facets
 from akidb_ray.shard.grouping import search_groups
@@ -46,6 +49,10 @@ def _vector(view: View, item: ShardVector) -> Vectors:
     return vector
 
 
+def _text_statistics(view: View, item: ShardTextStatistics) -> TextStatistics:
+    return view.text_statistics(item.text)
+
+
 def _groups(view: View, item: ShardGroups) -> list[Group]:
     return search_groups(view, item.query, item.visible)
 
@@ -62,16 +69,23 @@ def _get(view: View, item: ShardGet) -> list[StoredDocument]:
     return view.get(item.ids, item.visible, item.with_vector)
 
 
+def _versions(view: View, item: ShardVersions) -> Mapping[str, int]:
+    rows = [place.stored() for place in view.find_visible(item.ids, item.visible)]
+    return {row.id: row.version for row in rows}
+
+
 def _count(view: View, item: ShardCount) -> int:
     return view.count(item.filter, item.visible)
 
 
 _ANSWERS: Mapping[type[ShardRead[Any]], Callable[[View, Any], Any]] = {
     ShardSearch: _search,
+    ShardTextStatistics: _text_statistics,
     ShardVector: _vector,
     ShardGroups: _groups,
     ShardFacets: _facets,
     ShardScroll: _scroll,
     ShardGet: _get,
+    ShardVersions: _versions,
     ShardCount: _count,
 }

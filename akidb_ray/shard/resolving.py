@@ -4,19 +4,18 @@ The writer resolves filters, conditions, patches and expiry once, against all wr
 logs the outcome. Nothing here changes anything.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import orjson
 
 from akidb_ray.domain.collection import Metric
 from akidb_ray.domain.document import check_vectors
-from akidb_ray.domain.errors import Forbidden, InvalidArgument, PreconditionFailed
+from akidb_ray.domain.errors import Forbidden, PreconditionFailed
 from akidb_ray.domain.filter import Filter
 from akidb_ray.domain.filter_meaning import passes
-from akidb_ray.domain.patch import check_patch, patched
+from akidb_ray.domain.patch import PayloadPatch, check_patch, patched
 from akidb_ray.domain.write import (
     ABSENT,
     ShardDelete,
@@ -82,7 +81,6 @@ def prepare(write: ShardWrite, dimension: int, metric: Metric) -> Prepared:
     options = check_options(write.options)
     if isinstance(write, ShardPatch):
         check_patch(write.patch)
-        _json_of(write.patch.set)
     request = request_of(write)
     blind = request is None and not options.if_versions and options.only_if.is_everything
     blind = blind and write.visible.visible.is_everything
@@ -182,7 +180,7 @@ def _meets(row: StoredRow, condition: Filter) -> bool:
 def _resolve_patch(write: ShardPatch, view: View) -> Resolved:
     places, skipped = _chosen(write, view)
     stored = [place.stored() for place in places]
-    contents = [_patched_payload(write, row.payload, row.id) for row in stored]
+    contents = [_patched_payload(write.patch, row.payload) for row in stored]
     flats = [flat_of(content) for content in contents]
     visible = write.visible.visible
     if not all(passes(visible, flat, row.id) for row, flat in zip(stored, flats, strict=True)):
@@ -202,15 +200,10 @@ def _resolve_patch(write: ShardPatch, view: View) -> Resolved:
     return _upsert(rows, skipped)
 
 
-def _patched_payload(write: ShardPatch, payload: bytes | None, document_id: str) -> bytes:
-    return _json_of(patched(orjson.loads(payload or b"{}"), write.patch), f" ({document_id!r})")
-
-
-def _json_of(content: Mapping[str, Any], where: str = "") -> bytes:
-    try:
-        return orjson.dumps(dict(content))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidArgument("patch.set", f"is not JSON{where}: {error}") from None
+def _patched_payload(patch: PayloadPatch, payload: bytes | None) -> bytes:
+    # orjson would make floats of whole numbers of more than 64 bits.
+    content = patched(json.loads(payload or b"{}"), patch)
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _vectors(

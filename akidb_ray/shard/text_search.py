@@ -2,7 +2,8 @@
 
 How often a term occurs, in how many documents, and how long these are is summed over what is alive
 in the whole view, at query time: scores do not depend on how documents are spread over segments,
-and no merge or seal changes them. Filters leave these sums as they are.
+and no merge or seal changes them. Filters leave these sums as they are. Where a collection has
+several shards, the sums of each are asked for first, and the search gets those of all.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from akidb_ray.domain.collection import Language
+from akidb_ray.domain.query import TextStatistics
 from akidb_ray.segment.columns import RowMask
 from akidb_ray.segment.postings import Totals
 from akidb_ray.segment.terms import Analyzer, analyzer_of
@@ -35,25 +37,51 @@ def search_text(
     language: Language,
     text: str,
     limit: int,
+    statistics: TextStatistics | None = None,
 ) -> list[Found]:
     """The best `limit` of the documents that are allowed, best first, ties by id.
 
     A document takes part when it has a term of `text`, and all its phrases. `allowed` has a mask
-    for each segment. A text without any word finds nothing. Raises InvalidArgument for one with too
-    many.
+    for each segment; `statistics` are those that scores are made of, None for the view's own. A
+    text without any word finds nothing. Raises InvalidArgument for one with too many.
     """
     analyzer = analyzer_of(language)
     asked = parse_text(text, analyzer)
     if not asked.terms or limit < 1:
         return []
-    parts: list[TextPart] = []
+    parts = [list(parts_of(s, m, now, analyzer)) for s, m in zip(segments, allowed, strict=True)]
+    if statistics is None:
+        statistics = _statistics(asked, segments, parts, now, analyzer)
+    phrased = [part.with_phrases(asked.phrases) for of_view in parts for part in of_view]
+    return _best(phrased, _weighted(asked, statistics), statistics, limit)
+
+
+def text_statistics(
+    segments: Sequence[SegmentView], now: float, language: Language, text: str
+) -> TextStatistics:
+    """Of the terms of `text`, over all alive rows. Raises InvalidArgument as `search_text`."""
+    analyzer = analyzer_of(language)
+    asked = parse_text(text, analyzer)
+    parts = [list(parts_of(view, view.live, now, analyzer)) for view in segments]
+    return _statistics(asked, segments, parts, now, analyzer)
+
+
+def _statistics(
+    asked: AskedText,
+    segments: Sequence[SegmentView],
+    parts: Sequence[Sequence[TextPart]],
+    now: float,
+    analyzer: Analyzer,
+) -> TextStatistics:
+    """`parts` are those of each segment."""
     totals = Totals()
-    for view, mask in zip(segments, allowed, strict=True):
-        of_view = list(parts_of(view, mask, now, analyzer))
+    for view, of_view in zip(segments, parts, strict=True):
         totals += _totals(view, of_view, now, analyzer)
-        parts += of_view
-    terms = _weighted(asked, parts, totals)
-    return _best([part.with_phrases(asked.phrases) for part in parts], terms, totals, limit)
+    frequencies = {
+        term: sum(part.documents_with(term) for of_view in parts for part in of_view)
+        for term in asked.terms
+    }
+    return TextStatistics(totals.documents, totals.words, frequencies)
 
 
 def _totals(view: SegmentView, parts: Sequence[TextPart], now: float, analyzer: Analyzer) -> Totals:
@@ -66,24 +94,27 @@ def _totals(view: SegmentView, parts: Sequence[TextPart], now: float, analyzer: 
     return known
 
 
-def _weighted(asked: AskedText, parts: Sequence[TextPart], totals: Totals) -> list[WeightedTerm]:
+def _weighted(asked: AskedText, statistics: TextStatistics) -> list[WeightedTerm]:
     """The terms that are in any document, from the largest weight to the smallest: this order is
     the same for the same documents, however they are spread.
     """
-    weighted = []
-    for term, times in asked.terms.items():
-        documents = sum(part.documents_with(term) for part in parts)
-        if documents:
-            weighted.append(weigh(term, times, documents, totals))
+    weighted = [
+        weigh(term, times, statistics)
+        for term, times in asked.terms.items()
+        if statistics.frequencies.get(term)
+    ]
     return sorted(weighted, key=lambda term: (-term.weight, term.term))
 
 
 def _best(
-    parts: Sequence[TextPart], terms: Sequence[WeightedTerm], totals: Totals, limit: int
+    parts: Sequence[TextPart],
+    terms: Sequence[WeightedTerm],
+    statistics: TextStatistics,
+    limit: int,
 ) -> list[Found]:
     if not terms:
         return []
-    mean_length = totals.words / totals.documents
+    mean_length = statistics.words / statistics.documents
     candidates, best, floor = [], np.empty(0), 0.0
     for part in parts:
         rows, scores = best_rows(part, terms, mean_length, limit, floor)

@@ -25,6 +25,7 @@ from akidb_ray.domain.query import (
     Query,
     RangeQuery,
     TextQuery,
+    TextStatistics,
     VectorQuery,
 )
 from akidb_ray.domain.query_rules import check_query, legs_of
@@ -38,7 +39,7 @@ from akidb_ray.shard.batch_search import Asked, search_many_vectors
 from akidb_ray.shard.explaining import Trace
 from akidb_ray.shard.fetching import hits_of, original_vector
 from akidb_ray.shard.slots import SEARCHES
-from akidb_ray.shard.text_search import search_text
+from akidb_ray.shard.text_search import search_text, text_statistics
 from akidb_ray.shard.vector_search import Candidate, search_vectors
 
 
@@ -187,9 +188,20 @@ class View:
 
     def _by_text(self, query: TextQuery, masks: Sequence[RowMask]) -> list[Candidate]:
         found = search_text(
-            self.segments, masks, self.now, self.spec.language, query.text, query.limit
+            self.segments,
+            masks,
+            self.now,
+            self.spec.language,
+            query.text,
+            query.limit,
+            query.statistics,
         )
         return [Candidate(*candidate) for candidate in found]
+
+    def text_statistics(self, text: str) -> TextStatistics:
+        """Of the terms of the text, over all documents. Raises InvalidArgument for too many."""
+        with SEARCHES:
+            return text_statistics(self.segments, self.now, self.spec.language, text)
 
     def _hybrid(self, query: HybridQuery, visible: RowFilter, trace: Trace) -> list[Hit]:
         vector_leg, text_leg = legs_of(query)

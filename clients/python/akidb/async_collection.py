@@ -83,15 +83,20 @@ class AsyncCollection:
             self._flows.delete(Target(ids, filter), idempotency_key, options)
         )
 
-    async def get(self, document_id: str, *, with_vector: bool = False) -> Document:
-        """One document. Raises NotFound."""
-        return await self._connection.run(self._flows.get(document_id, with_vector))
+    async def get(
+        self, document_id: str, *, with_vector: bool = False, min_version: str | None = None
+    ) -> Document:
+        """One document. Raises NotFound.
+
+        Here and in the other reads, `min_version` is the version of a write that must be seen.
+        """
+        return await self._connection.run(self._flows.get(document_id, with_vector, min_version))
 
     async def get_many(
-        self, ids: Sequence[str], *, with_vector: bool = False
+        self, ids: Sequence[str], *, with_vector: bool = False, min_version: str | None = None
     ) -> list[Document | None]:
         """The documents in the order of `ids`, None where there is none."""
-        return await self._connection.run(self._flows.get_many(ids, with_vector))
+        return await self._connection.run(self._flows.get_many(ids, with_vector, min_version))
 
     def scroll(
         self,
@@ -100,17 +105,18 @@ class AsyncCollection:
         with_payload: bool = True,
         with_vector: bool = False,
         page_size: int = 500,
+        min_version: str | None = None,
     ) -> AsyncIterator[Document]:
         """All documents that pass, in the order of their ids; pages are fetched on the way."""
         return self._connection.pages(
             lambda cursor: self._flows.scroll_page(
-                filter, page_size, with_payload, with_vector, cursor
+                filter, page_size, with_payload, with_vector, min_version, cursor
             )
         )
 
-    async def count(self, filter: Filter | None = None) -> int:
+    async def count(self, filter: Filter | None = None, *, min_version: str | None = None) -> int:
         """How many documents pass, exactly."""
-        return await self._connection.run(self._flows.count(filter))
+        return await self._connection.run(self._flows.count(filter, min_version))
 
     async def search(self, **query: Unpack[SearchQuery]) -> Results:
         """The best documents for a `vector`, a `text` or the `id` of a document, best first.
@@ -131,9 +137,16 @@ class AsyncCollection:
         """
         return await self._connection.run(self._flows.search_groups(key, limit, size, query))
 
-    async def facets(self, key: str, *, limit: int = 10, filter: Filter | None = None) -> Facets:
+    async def facets(
+        self,
+        key: str,
+        *,
+        limit: int = 10,
+        filter: Filter | None = None,
+        min_version: str | None = None,
+    ) -> Facets:
         """The most frequent values at the payload path `key` among the documents that pass."""
-        return await self._connection.run(self._flows.facets(key, limit, filter))
+        return await self._connection.run(self._flows.facets(key, limit, filter, min_version))
 
     async def info(self) -> CollectionInfo:
         """Its settings, and under `status` how its shards stand."""

@@ -83,13 +83,20 @@ class Collection:
             self._flows.delete(Target(ids, filter), idempotency_key, options)
         )
 
-    def get(self, document_id: str, *, with_vector: bool = False) -> Document:
-        """One document. Raises NotFound."""
-        return self._connection.run(self._flows.get(document_id, with_vector))
+    def get(
+        self, document_id: str, *, with_vector: bool = False, min_version: str | None = None
+    ) -> Document:
+        """One document. Raises NotFound.
 
-    def get_many(self, ids: Sequence[str], *, with_vector: bool = False) -> list[Document | None]:
+        Here and in the other reads, `min_version` is the version of a write that must be seen.
+        """
+        return self._connection.run(self._flows.get(document_id, with_vector, min_version))
+
+    def get_many(
+        self, ids: Sequence[str], *, with_vector: bool = False, min_version: str | None = None
+    ) -> list[Document | None]:
         """The documents in the order of `ids`, None where there is none."""
-        return self._connection.run(self._flows.get_many(ids, with_vector))
+        return self._connection.run(self._flows.get_many(ids, with_vector, min_version))
 
     def scroll(
         self,
@@ -98,17 +105,18 @@ class Collection:
         with_payload: bool = True,
         with_vector: bool = False,
         page_size: int = 500,
+        min_version: str | None = None,
     ) -> Iterator[Document]:
         """All documents that pass, in the order of their ids; pages are fetched on the way."""
         return self._connection.pages(
             lambda cursor: self._flows.scroll_page(
-                filter, page_size, with_payload, with_vector, cursor
+                filter, page_size, with_payload, with_vector, min_version, cursor
             )
         )
 
-    def count(self, filter: Filter | None = None) -> int:
+    def count(self, filter: Filter | None = None, *, min_version: str | None = None) -> int:
         """How many documents pass, exactly."""
-        return self._connection.run(self._flows.count(filter))
+        return self._connection.run(self._flows.count(filter, min_version))
 
     def search(self, **query: Unpack[SearchQuery]) -> Results:
         """The best documents for a `vector`, a `text` or the `id` of a document, best first.
@@ -129,9 +137,16 @@ class Collection:
         """
         return self._connection.run(self._flows.search_groups(key, limit, size, query))
 
-    def facets(self, key: str, *, limit: int = 10, filter: Filter | None = None) -> Facets:
+    def facets(
+        self,
+        key: str,
+        *,
+        limit: int = 10,
+        filter: Filter | None = None,
+        min_version: str | None = None,
+    ) -> Facets:
         """The most frequent values at the payload path `key` among the documents that pass."""
-        return self._connection.run(self._flows.facets(key, limit, filter))
+        return self._connection.run(self._flows.facets(key, limit, filter, min_version))
 
     def info(self) -> CollectionInfo:
         """Its settings, and under `status` how its shards stand."""

@@ -78,14 +78,16 @@ class CollectionFlows:
             for part in target.parts(self.limits)
         )
 
-    def get(self, document_id: str, with_vector: bool) -> Flow[Document]:
-        return self.calls.call(documents.get(self.path, document_id, with_vector))
+    def get(self, document_id: str, with_vector: bool, min_version: str | None) -> Flow[Document]:
+        return self.calls.call(documents.get(self.path, document_id, with_vector, min_version))
 
-    def get_many(self, ids: Sequence[str], with_vector: bool) -> Flow[list[Document | None]]:
+    def get_many(
+        self, ids: Sequence[str], with_vector: bool, min_version: str | None
+    ) -> Flow[list[Document | None]]:
         found: dict[str, Document] = {}
         for part in Target(ids, None).parts(self.limits):
             some = yield from self.calls.call(
-                documents.get_many(self.path, part.ids or (), with_vector)
+                documents.get_many(self.path, part.ids or (), with_vector, min_version)
             )
             found.update((document.id, document) for document in some)
         return [found.get(document_id) for document_id in ids]
@@ -96,14 +98,17 @@ class CollectionFlows:
         page_size: int,
         with_payload: bool,
         with_vector: bool,
+        min_version: str | None,
         cursor: str | None,
     ) -> Flow[Page[Document]]:
         return self.calls.call(
-            documents.scroll(self.path, filter, page_size, with_payload, with_vector, cursor)
+            documents.scroll(
+                self.path, filter, page_size, with_payload, with_vector, min_version, cursor
+            )
         )
 
-    def count(self, filter: Filter | None) -> Flow[int]:
-        return self.calls.call(documents.count(self.path, filter))
+    def count(self, filter: Filter | None, min_version: str | None) -> Flow[int]:
+        return self.calls.call(documents.count(self.path, filter, min_version))
 
     def search(self, query: SearchQuery) -> Flow[Results]:
         return self.calls.call(searches.search(self.path, query))
@@ -116,8 +121,10 @@ class CollectionFlows:
     def search_groups(self, key: str, limit: int, size: int, query: GroupedQuery) -> Flow[Groups]:
         return self.calls.call(searches.search_groups(self.path, key, limit, size, query))
 
-    def facets(self, key: str, limit: int, filter: Filter | None) -> Flow[Facets]:
-        return self.calls.call(searches.facets(self.path, key, limit, filter))
+    def facets(
+        self, key: str, limit: int, filter: Filter | None, min_version: str | None
+    ) -> Flow[Facets]:
+        return self.calls.call(searches.facets(self.path, key, limit, filter, min_version))
 
     def info(self) -> Flow[CollectionInfo]:
         return self.calls.call(get_collection(self.path))

@@ -195,7 +195,9 @@ def delete(
     return Operation(request, _written("deleted"))
 
 
-def get(collection: str, document_id: str, with_vector: bool) -> Operation[Document]:
+def get(
+    collection: str, document_id: str, with_vector: bool, min_version: str | None
+) -> Operation[Document]:
     """Asked for in a body, because not all that lies between takes any id in a path."""
 
     def parse(answer: Any) -> Document:
@@ -204,11 +206,19 @@ def get(collection: str, document_id: str, with_vector: bool) -> Operation[Docum
             raise NotFound(detail, status=404, fields={"kind": "document", "id": document_id})
         return document_of(answer["documents"][0])
 
-    return Operation(get_many(collection, [document_id], with_vector).request, parse)
+    asked = get_many(collection, [document_id], with_vector, min_version)
+    return Operation(asked.request, parse)
 
 
-def get_many(collection: str, ids: Sequence[str], with_vector: bool) -> Operation[list[Document]]:
-    body = {"ids": list(ids), "with_vector": with_vector, "encoding_format": BASE64}
+def get_many(
+    collection: str, ids: Sequence[str], with_vector: bool, min_version: str | None
+) -> Operation[list[Document]]:
+    body = {
+        "ids": list(ids),
+        "with_vector": with_vector,
+        "encoding_format": BASE64,
+        **given(min_version=min_version),
+    }
     return Operation(
         json_request("POST", f"{collection}/documents/get", body),
         lambda answer: [document_of(item) for item in answer["documents"]],
@@ -221,6 +231,7 @@ def scroll(
     limit: int,
     with_payload: bool,
     with_vector: bool,
+    min_version: str | None,
     cursor: str | None,
 ) -> Operation[Page[Document]]:
     body = {
@@ -228,7 +239,7 @@ def scroll(
         "with_payload": with_payload,
         "with_vector": with_vector,
         "encoding_format": BASE64,
-        **given(filter=filter, cursor=cursor),
+        **given(filter=filter, min_version=min_version, cursor=cursor),
     }
 
     def parse(answer: Any) -> Page[Document]:
@@ -237,8 +248,9 @@ def scroll(
     return Operation(json_request("POST", f"{collection}/documents/scroll", body), parse)
 
 
-def count(collection: str, filter: Filter | None) -> Operation[int]:
-    request = json_request("POST", f"{collection}/count", given(filter=filter))
+def count(collection: str, filter: Filter | None, min_version: str | None) -> Operation[int]:
+    body = given(filter=filter, min_version=min_version)
+    request = json_request("POST", f"{collection}/count", body)
     return Operation(request, lambda answer: int(answer["count"]))
 
 

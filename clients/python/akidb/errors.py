@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _STANDARD_MEMBERS = frozenset({"type", "title", "status", "detail", "code", "request_id"})
 # Answers of proxies in between, which know nothing of our codes.
 _PASSING_STATUSES = frozenset({502, 503, 504})
+# Ray Serve's HAProxy answers this instead of those. The server's own 500 comes with a document.
+_HAPROXY_STATUS = 500
 
 
 class AkiDBError(Exception):
@@ -232,7 +234,11 @@ def error_of(status: int, headers: Mapping[str, str], content: bytes) -> AkiDBEr
     retry_after_s = _seconds(headers.get("retry-after", ""))
     document = _object(content)
     if document is None or "detail" not in document:
-        kind = AkiDBError if status in _PASSING_STATUSES else UnexpectedAnswer
+        kind: type[AkiDBError] = UnexpectedAnswer
+        if status in _PASSING_STATUSES:
+            kind = AkiDBError
+        elif status == _HAPROXY_STATUS:
+            kind = Unavailable
         return kind(
             f"the server answered {status}, but not as AkiDB does: is this its address?",
             status=status,

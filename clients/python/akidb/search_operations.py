@@ -32,7 +32,8 @@ class GroupedQuery(TypedDict, total=False):
 
     `mode` says what `text` does: it is embedded (`vector`, the default), or its words are looked
     for (`keyword`). `ef` is the breadth of the graph search; `exact` compares with every document
-    instead. `min_version` is the version of a write that must be seen. A search that has not ended
+    instead. `min_version` is the version of a write that must be seen, or several with commas
+    between them. A search that has not ended
     within `timeout_ms` fails, or, with `partial_results`, answers what it has and names the shards
     that are missing.
     """
@@ -92,8 +93,10 @@ def search_groups(
     return Operation(json_request("POST", f"{collection}/search/groups", body), groups_of)
 
 
-def facets(collection: str, key: str, limit: int, filter: Filter | None) -> Operation[Facets]:
-    body = {"key": key, "limit": limit, **given(filter=filter)}
+def facets(
+    collection: str, key: str, limit: int, filter: Filter | None, min_version: str | None
+) -> Operation[Facets]:
+    body = {"key": key, "limit": limit, **given(filter=filter, min_version=min_version)}
     return Operation(json_request("POST", f"{collection}/facets", body), facets_of)
 
 

@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar, overload
 from akidb.vectors import decode_vector
 
 T = TypeVar("T")
+# So many does the server take.
+_MAX_VERSIONS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +120,8 @@ class Written:
 
     `affected` documents were written, changed or deleted; `skipped` ones were held back by the
     mode or a condition. `truncated_ids` have a text longer than the model reads. `versions` are
-    opaque tokens, one for each request that was needed; `version` is the last of them, which a
-    search takes as `min_version`.
+    opaque tokens, one for each request that was needed. `version` is what reads take as
+    `min_version` to see all of it; that of `a + b` shows both writes.
     """
 
     affected: int = 0
@@ -129,7 +131,9 @@ class Written:
 
     @property
     def version(self) -> str | None:
-        return self.versions[-1] if self.versions else None
+        # Ids are spread over shards by a hash: so many requests have written to all of them.
+        last = list(dict.fromkeys(reversed(self.versions)))[:_MAX_VERSIONS]
+        return ",".join(reversed(last)) or None
 
     def __add__(self, other: Written) -> Written:
         return Written(

@@ -39,7 +39,9 @@ def test_a_code_of_a_later_server_is_told_by_the_base_class() -> None:
     assert (error.code, error.retryable, error.retry_after_s) == ("asleep", True, 7.0)
 
 
-@pytest.mark.parametrize(("status", "retryable"), [(502, True), (504, True), (404, False)])
+@pytest.mark.parametrize(
+    ("status", "retryable"), [(500, True), (502, True), (504, True), (404, False)]
+)
 def test_the_page_of_a_proxy_is_no_answer_of_akidb(status: int, retryable: bool) -> None:
     error = error_of(status, {}, b"<html>no")
     assert (error.status, error.retryable) == (status, retryable)

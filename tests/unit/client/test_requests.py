@@ -64,7 +64,7 @@ def test_what_asks_for_nothing_sends_nothing() -> None:
     script = Script([])
     of = flows(script)
     assert script.run(of.search_batch([])) == []
-    assert script.run(of.get_many([], False)) == []
+    assert script.run(of.get_many([], False, None)) == []
     assert script.run(of.delete(Target([], None), None, {})) == Written()
     assert script.requests == []
 
@@ -72,7 +72,7 @@ def test_what_asks_for_nothing_sends_nothing() -> None:
 def test_many_ids_are_asked_for_in_several_requests_and_answered_in_their_order() -> None:
     pages = [{"documents": [{"id": "b"}]}, {"documents": [{"id": "c", "text": "x"}]}]
     script = Script([answer(page) for page in pages])
-    documents = script.run(flows(script).get_many(["a", "b", "c"], False))
+    documents = script.run(flows(script).get_many(["a", "b", "c"], False, None))
     assert [document and document.id for document in documents] == [None, "b", "c"]
     assert [body["ids"] for body in bodies(script.requests)] == [["a", "b"], ["c"]]
 
@@ -86,7 +86,7 @@ def test_a_deletion_needs_ids_or_a_filter(target: Target) -> None:
 @pytest.mark.parametrize("content", [{"count": "many"}, {}, [], None, 3])
 def test_an_answer_of_another_shape_is_no_answer_of_akidb(content: Any) -> None:
     script = Script([answer(content)])
-    error = raised_by(lambda: script.run(flows(script).count(None)))
+    error = raised_by(lambda: script.run(flows(script).count(None, None)))
     assert isinstance(error, UnexpectedAnswer)
     assert "POST /films/count" in error.detail
 

@@ -108,6 +108,31 @@ async def test_a_write_is_seen_by_who_names_its_version(films: AsyncCollection) 
     written = await films.upsert([{"id": "new", "vector": VECTORS[3]}])
     results = await films.search(vector=VECTORS[3], limit=2, min_version=written.version)
     assert set(results.ids) == {"new", "film-03"}
+    version = (written + await films.delete(ids=["film-00"])).version
+    assert version is not None
+    assert version.count(",") == 1
+    assert (await films.get("new", min_version=version)).id == "new"
+    assert await films.get_many(["new", "film-00"], min_version=version) != [None, None]
+    assert await films.count(min_version=version) == ROWS
+    assert len([document async for document in films.scroll(min_version=version)]) == ROWS
+    assert await films.facets("row", min_version=version)
+
+
+async def test_a_version_of_another_collection_is_refused(
+    films: AsyncCollection, client: AsyncClient
+) -> None:
+    other = await client.create_collection("other", dimension=16, metric="cosine", shard_count=2)
+    wrong = (await other.upsert([{"id": "new", "vector": VECTORS[3]}])).version
+    for reading in (
+        films.get("film-00", min_version=wrong),
+        films.get_many(IDS, min_version=wrong),
+        films.count(min_version=wrong),
+        films.facets("row", min_version=wrong),
+        films.search(vector=VECTORS[3], min_version=wrong),
+        anext(aiter(films.scroll(min_version=wrong))),
+    ):
+        with pytest.raises(akidb.InvalidArgument, match="another collection"):
+            await reading
 
 
 async def test_a_write_with_the_same_key_is_carried_out_once(films: AsyncCollection) -> None:

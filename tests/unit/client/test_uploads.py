@@ -70,7 +70,14 @@ def test_what_all_batches_did_is_added_up() -> None:
     script = Script([done(2, "v1"), done(1, "v2")])
     written = script.run(upsert(flows(script), ids=["a", "b", "c"], texts=["x", "y", "z"]))
     assert written == Written(3, versions=("v1", "v2"))
-    assert written.version == "v2"
+    assert written.version == "v1,v2"
+
+
+def test_the_version_of_several_writes_has_those_of_all_or_the_last_ones() -> None:
+    assert Written().version is None
+    assert (Written(1, versions=("a", "b")) + Written(1, versions=("a", "c"))).version == "b,a,c"
+    many = Written(100, versions=tuple(map(str, range(100))))
+    assert many.version == ",".join(map(str, range(36, 100)))
 
 
 def test_each_batch_has_a_key_of_its_own_and_keeps_it_when_it_is_sent_again() -> None:

@@ -9,6 +9,13 @@ from akidb_ray.domain.errors import InvalidArgument
 from akidb_ray.domain.patch import PayloadPatch, check_patch, patched
 
 
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 @pytest.mark.parametrize(
     ("payload", "patch", "wanted"),
     [
@@ -24,6 +31,8 @@ from akidb_ray.domain.patch import PayloadPatch, check_patch, patched
         ({"a": 1}, PayloadPatch(replace=True), {}),
         ({"a": 1}, PayloadPatch(unset=("a.b",)), {"a": 1}),
         ({"a": 1}, PayloadPatch(expires_at=5.0), {"a": 1}),
+        ({}, PayloadPatch(set={"a": 2**70, "b": -(2**64)}), {"a": 2**70, "b": -(2**64)}),
+        ({}, PayloadPatch(set={"a": nested(98)}), {"a": nested(98)}),
     ],
 )  # fmt: skip
 def test_patch_changes_what_it_names(
@@ -50,6 +59,15 @@ def test_patched_payload_leaves_the_former_one_alone() -> None:
         (PayloadPatch(expires_at=math.nan), "patch.expires_at"),
         (PayloadPatch(expires_at=-1.0), "patch.expires_at"),
         (PayloadPatch(set={".".join("a" * 200): 1}), "patch"),
+        (PayloadPatch(set={"a": math.nan}), "patch.set.a"),
+        (PayloadPatch(set={"a": {"b": [1, -math.inf]}}), "patch.set.a.b[1]"),
+        (PayloadPatch(set={"a.b": 10**400}), "patch.set.a.b"),
+        (PayloadPatch(set={"a": ["\ud800"]}), "patch.set.a[0]"),
+        (PayloadPatch(set={"a": {"\ud800": 1}}), "patch.set.a"),
+        (PayloadPatch(set={"a": {1: 2}}), "patch.set.a"),
+        (PayloadPatch(set={"a": {2}}), "patch.set.a"),
+        (PayloadPatch(set={"a.b": nested(99)}), "patch.set"),
+        (PayloadPatch(set={"a": nested(5000)}), "patch.set"),
     ],
 )
 def test_patch_that_cannot_be_is_refused(patch: PayloadPatch, field: str) -> None:

@@ -190,6 +190,8 @@ async def scene(folder: Path, open_catalog: Opening) -> AsyncIterator[Scene]:
     for number in range(2):
         options = HostOptions(
             folder=str(folder / f"store-{number}"),
+            node_id="node",
+            address="127.0.0.1",
             cluster_id=catalog.cluster_id,
             threads=2,
             writers=2,

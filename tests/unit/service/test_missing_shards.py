@@ -14,7 +14,7 @@ from akidb_ray.domain.filter import Filter, Match
 from akidb_ray.domain.ids import StoreId, slot_of
 from akidb_ray.domain.patch import PayloadPatch
 from akidb_ray.domain.placement import shard_of
-from akidb_ray.domain.query import FacetQuery, ShardGet
+from akidb_ray.domain.query import FacetQuery, ShardGet, ShardSearch, ShardTextStatistics
 from akidb_ray.service.search import SearchAnswer, SearchMode, SearchRequest
 from tests.unit.service.twins import ONE, THREE, Twins, documents, shown, twins, vector
 
@@ -80,6 +80,63 @@ async def test_a_stuck_host_costs_no_more_than_the_deadline(filled: Twins, watch
         await filled.search.facets(ROOT, THREE, FacetQuery("n"), timeout_ms=30)
     watch.go.set()
     assert (await filled.search.search(ROOT, THREE, EXACT)).missing_shards == ()
+
+
+async def test_reads_of_documents_end_at_the_deadline_and_leave_none_out(
+    filled: Twins, watch: Watch
+) -> None:
+    watch.stuck.add(filled.store_of(1))
+    read = filled.documents
+    ids = [document.id for document in documents(COUNT, 5)]
+    away = next(document_id for document_id in ids if number_of(document_id) == 1)
+    for reading in (
+        read.get(ROOT, THREE, away, timeout_ms=30),
+        read.get_many(ROOT, THREE, ids, timeout_ms=30),
+        read.scroll(ROOT, THREE, timeout_ms=30),
+        read.count(ROOT, THREE, timeout_ms=30),
+    ):
+        with pytest.raises(DeadlineExceeded):
+            await reading
+    here = next(document_id for document_id in ids if number_of(document_id) == 0)
+    assert (await read.get(ROOT, THREE, here)).id == here, "only its own shard is asked"
+    for timeout_ms in (0, 600_001):
+        with pytest.raises(InvalidArgument, match="timeout_ms"):
+            await read.count(ROOT, THREE, timeout_ms=timeout_ms)
+    watch.go.set()
+    assert await read.count(ROOT, THREE, timeout_ms=60_000) == COUNT
+
+
+@pytest.mark.parametrize("mode", [SearchMode.KEYWORD, SearchMode.HYBRID])
+async def test_a_stuck_shard_leaves_time_for_the_steps_after_it(
+    filled: Twins, watch: Watch, mode: SearchMode
+) -> None:
+    watch.stuck.add(filled.store_of(1))
+    request = SearchRequest(text="red river", mode=mode, exact=True, limit=100)
+    request = replace(request, timeout_ms=3000, partial_results=True)
+    answer = await filled.search.search(ROOT, THREE, request)
+    assert answer.missing_shards == (1,)
+    assert len(answer.hits) > 10
+    assert all(number_of(hit.id) != 1 for hit in answer.hits)
+    assert any(hit.payload and hit.text for hit in answer.hits), "contents came, too"
+    asked = [(type(items[0]), store) for _, store, items in watch.calls]
+    assert asked.count((ShardTextStatistics, filled.store_of(1))) == 1
+    assert (ShardSearch, filled.store_of(1)) not in asked, "it is not waited for again"
+    groups = replace(request, mode=SearchMode.KEYWORD)
+    found = await filled.search.groups(ROOT, THREE, groups, "n")
+    assert found.missing_shards == (1,)
+    assert found.groups
+    late = replace(request, partial_results=False, timeout_ms=30)
+    with pytest.raises(DeadlineExceeded):
+        await filled.search.search(ROOT, THREE, late)
+
+
+async def test_a_large_partial_answer_has_its_contents(filled: Twins, watch: Watch) -> None:
+    watch.stuck.add(filled.store_of(1))
+    request = replace(EXACT, limit=100, timeout_ms=2000, partial_results=True)
+    answer = await filled.search.search(ROOT, THREE, request)
+    assert answer.missing_shards == (1,)
+    assert len(answer.hits) == sum(number_of(d.id) != 1 for d in documents(COUNT, 5))
+    assert any(hit.payload for hit in answer.hits)
 
 
 async def test_a_partial_answer_holds_the_others_and_names_who_is_missing(

@@ -1,6 +1,6 @@
 """A collection of three shards answers like one of a single shard with the same documents."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,19 @@ from akidb_ray.domain.collection import Metric
 from akidb_ray.domain.errors import InvalidArgument, NotFound
 from akidb_ray.domain.filter import EVERYTHING, Filter
 from akidb_ray.domain.fusion import fuse
+from akidb_ray.domain.ids import StoreId
 from akidb_ray.domain.patch import PayloadPatch
-from akidb_ray.domain.query import FacetQuery, Fusion, FusionMethod, Hit
+from akidb_ray.domain.query import (
+    FacetQuery,
+    Fusion,
+    FusionMethod,
+    Hit,
+    ShardSearch,
+    ShardTextStatistics,
+)
 from akidb_ray.domain.scalars import scalar_key
 from akidb_ray.service import search as search_service
+from akidb_ray.service.incoming import IncomingDocument
 from akidb_ray.service.search import SearchAnswer, SearchMode, SearchRequest
 from akidb_ray.shard import faceting
 from tests.unit.service.twins import FILTERS, ONE, THREE, Twins, documents, shown, twins, vector
@@ -93,18 +102,59 @@ async def test_more_like_a_document_leaves_it_out_wherever_it_is(filled: Twins) 
             await filled.search.search(ROOT, ref, SearchRequest(id="doc none"))
 
 
-async def test_keyword_search_finds_the_same_documents(filled: Twins) -> None:
-    """Statistics are those of each shard: scores may differ a little, and with them the order."""
-    for text in ("red", "green stone", '"night river"', "rain rain paper", "nothing"):
+async def test_keyword_search_scores_by_the_words_of_the_whole_collection(filled: Twins) -> None:
+    for text in ("red", "green stone", '"night river"', "rain rain paper", "nothing", ""):
         for filter in FILTERS:
             request = SearchRequest(text=text, mode=SearchMode.KEYWORD, filter=filter, limit=COUNT)
             alone, merged = await both(filled, request)
-            assert {hit.id for hit in alone.hits} == {hit.id for hit in merged.hits}
-            scores = {hit.id: hit.score for hit in alone.hits}
-            assert all(hit.score == pytest.approx(scores[hit.id], rel=0.6) for hit in merged.hits)
-            assert list(merged.hits) == sorted(merged.hits, key=lambda h: (-h.score, h.id))
+            assert shown(alone.hits) == shown(merged.hits)
             some = await filled.search.search(ROOT, THREE, replace(request, limit=7, offset=5))
             assert shown(some.hits) == shown(merged.hits[5:12])
+
+
+async def test_scores_follow_documents_that_come_change_and_go(filled: Twins) -> None:
+    request = SearchRequest(text="red stone", mode=SearchMode.KEYWORD, limit=COUNT)
+    for change in ("delete", "put", "expire"):
+        for ref in (ONE, THREE):
+            if change == "delete":
+                await filled.documents.delete_matching(ROOT, ref, FILTERS[2])
+            elif change == "put":
+                await filled.documents.upsert(ROOT, ref, documents(80, SEED + 1))
+            else:
+                red = [
+                    IncomingDocument(f"red {row}", vector(row), "red", expires_at=1.0)
+                    for row in range(50)
+                ]
+                await filled.documents.upsert(ROOT, ref, red)
+        alone, merged = await both(filled, request)
+        assert shown(alone.hits) == shown(merged.hits)
+        assert merged.hits
+
+
+async def test_only_words_in_several_shards_are_asked_for_twice(filled: Twins) -> None:
+    kinds: list[type] = []
+
+    async def note(method: str, store_id: StoreId, items: Sequence[Any]) -> None:
+        kinds.append(type(items[0]))
+
+    filled.hosts.before = note
+    words = SearchRequest(text="red", mode=SearchMode.KEYWORD)
+    likeness = SearchRequest(vector=vector(1), exact=True)
+    for ref, request, asked in (
+        (ONE, words, [ShardSearch]),
+        (THREE, likeness, [ShardSearch] * 3),
+        (THREE, words, [ShardTextStatistics] * 3 + [ShardSearch] * 3),
+    ):
+        kinds.clear()
+        await filled.search.search(ROOT, ref, request)
+        assert kinds == asked
+
+
+async def test_a_text_of_too_many_words_is_refused_alike(filled: Twins) -> None:
+    text = " ".join(f"w{number}" for number in range(1025))
+    for ref in (ONE, THREE):
+        with pytest.raises(InvalidArgument, match="text: must have at most 1024"):
+            await filled.search.search(ROOT, ref, SearchRequest(text=text, mode=SearchMode.KEYWORD))
 
 
 @pytest.mark.parametrize("method", FusionMethod)
@@ -127,6 +177,8 @@ async def test_hybrid_search_fuses_the_lists_of_the_whole_collection(
             replace(hybrid, text=None, mode=SearchMode.VECTOR, limit=100, offset=0),
             replace(hybrid, vector=None, mode=SearchMode.KEYWORD, limit=100, offset=0),
         )
+        found_in = [(await filled.search.search(ROOT, ref, hybrid)).hits for ref in (ONE, THREE)]
+        assert shown(found_in[0]) == shown(found_in[1])
         for ref in (ONE, THREE):
             lists = [(await filled.search.search(ROOT, ref, leg)).hits for leg in legs]
             expected = fuse(*lists, Fusion(method), metric)[number : number + 15]
@@ -163,8 +215,10 @@ async def test_groups_by_words_and_by_likeness_leave_out_what_they_must(filled: 
     assert [shown(group.hits) for group in alone] == [shown(group.hits) for group in merged]
     assert all(hit.id != request.id for group in merged for hit in group.hits)
     words = SearchRequest(text="red paper", mode=SearchMode.KEYWORD)
-    for group in (await filled.search.groups(ROOT, THREE, words, "n", 10, 100)).groups:
-        assert list(group.hits) == sorted(group.hits, key=lambda hit: (-hit.score, hit.id))
+    alone, merged = [
+        (await filled.search.groups(ROOT, ref, words, "n", 10, 100)).groups for ref in (ONE, THREE)
+    ]
+    assert [shown(group.hits) for group in alone] == [shown(group.hits) for group in merged]
     for refused in (
         replace(words, mode=SearchMode.HYBRID),
         replace(words, offset=1),

@@ -1,15 +1,21 @@
 """Writes over several shards: conditions, keys, what is said when a part fails, and versions."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from akidb_ray.access.authorization import ROOT
+from akidb_ray.domain.collection import CollectionSpec, Metric
 from akidb_ray.domain.document import DocumentBatch
 from akidb_ray.domain.errors import InvalidArgument, NotFound, PreconditionFailed, Unavailable
 from akidb_ray.domain.filter import EVERYTHING, Filter, Match
+from akidb_ray.domain.jobs import JobState
 from akidb_ray.domain.patch import PayloadPatch
 from akidb_ray.domain.query import FacetQuery
 from akidb_ray.domain.version_token import least_sequences, version_token
@@ -109,7 +115,8 @@ async def test_reads_that_name_a_version_see_the_write_or_are_refused(opened: Tw
     write, search = opened.documents, opened.search
     written = await write.upsert(ROOT, THREE, SOME)
     version = written.version
-    reached = least_sequences(version, 3)
+    collection_id = opened.shards.collection.collection_id
+    reached = least_sequences(version, collection_id, 3)
     assert sorted(reached) == [0, 1, 2]
     await write.get(ROOT, THREE, IDS[0], min_version=version)
     assert await write.count(ROOT, THREE, min_version=version) == 60
@@ -118,7 +125,7 @@ async def test_reads_that_name_a_version_see_the_write_or_are_refused(opened: Tw
     request = SearchRequest(vector=vector(1), min_version=version)
     assert len((await search.search(ROOT, THREE, request)).hits) == 10
     placements = opened.shards.placements
-    ahead = version_token([(placements[1], reached[1] + 1)])
+    ahead = version_token(collection_id, [(placements[1], reached[1] + 1)])
     late = SearchRequest(vector=vector(1), min_version=ahead, partial_results=True)
     assert (await search.search(ROOT, THREE, late)).missing_shards == (1,)
     with pytest.raises(Unavailable):
@@ -127,6 +134,73 @@ async def test_reads_that_name_a_version_see_the_write_or_are_refused(opened: Tw
         await write.count(ROOT, ONE, min_version=version)
     with pytest.raises(InvalidArgument, match="min_version"):
         await write.count(ROOT, THREE, min_version="nonsense")
+
+
+async def test_versions_of_several_writes_are_named_together(opened: Twins) -> None:
+    write = opened.documents
+    written = [await write.upsert(ROOT, THREE, [document]) for document in SOME[:6]]
+    versions = [each.version for each in written]
+    together = ",".join(versions)
+    assert await write.count(ROOT, THREE, min_version=together) == 6
+    collection_id = opened.shards.collection.collection_id
+    every = [least_sequences(version, collection_id, 3) for version in versions]
+    highest = {n: max(e.get(n, 0) for e in every) for n in range(3) if any(n in e for e in every)}
+    assert least_sequences(together, collection_id, 3) == highest
+
+
+async def test_a_version_of_a_collection_that_was_made_anew_is_refused(opened: Twins) -> None:
+    services = opened.database.services
+    again = replace(THREE, collection="again")
+    spec = CollectionSpec(16, Metric.COSINE, 3)
+    await services.collections.create(ROOT, again, spec)
+    document = IncomingDocument("a", [1.0] * 16)
+    version = (await services.documents.upsert(ROOT, again, [document])).version
+    job = await services.collections.delete(ROOT, again)
+    async with asyncio.timeout(60):
+        while (await services.jobs.get(ROOT, str(job.job_id))).state is not JobState.SUCCEEDED:
+            await asyncio.sleep(0)
+    await services.copy.catch_up()
+    await services.collections.create(ROOT, again, spec)
+    await services.documents.upsert(ROOT, again, [document])
+    with pytest.raises(InvalidArgument, match="was deleted since"):
+        await services.documents.get(ROOT, again, "a", min_version=version)
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        (float("nan"), ""),
+        ({"deep": [1.0, float("-inf")]}, ".deep[1]"),
+        (10**400, ""),
+        ("\ud800", ""),
+        ({"\ud800": 1}, ""),
+    ],
+)
+async def test_patches_and_upserts_refuse_the_same_values_by_their_paths(
+    opened: Twins, value: Any, path: str
+) -> None:
+    await opened.documents.upsert(ROOT, THREE, SOME)
+    with pytest.raises(InvalidArgument) as refused:
+        await opened.documents.patch_ids(ROOT, THREE, PayloadPatch(set={"n": value}), IDS)
+    assert refused.value.fields["field"] == f"patch.set.n{path}"
+    document = IncomingDocument("new", vector(1), payload={"n": value})
+    with pytest.raises(InvalidArgument) as refused:
+        await opened.documents.upsert(ROOT, THREE, [*SOME, document])
+    assert refused.value.fields["field"] == f"documents[60].payload.n{path}"
+    assert refused.value.fields["row"] == 60
+    assert await opened.documents.count(ROOT, THREE) == 60
+
+
+async def test_whole_numbers_of_more_than_64_bits_are_kept_by_upserts_and_patches(
+    opened: Twins,
+) -> None:
+    document = IncomingDocument("a", vector(1), payload={"put": 2**70})
+    await opened.documents.upsert(ROOT, THREE, [document])
+    await opened.documents.patch_ids(ROOT, THREE, PayloadPatch(set={"set": -(2**80)}), ["a"])
+    found = await opened.documents.get(ROOT, THREE, "a")
+    assert json.loads(found.payload or b"") == {"put": 2**70, "set": -(2**80)}
+    as_floats = Filter((Match("put", (float(2**70),)), Match("set", (-float(2**80),))))
+    assert await opened.documents.count(ROOT, THREE, as_floats) == 1
 
 
 async def test_a_document_expires_when_its_time_has_come(opened: Twins) -> None:

@@ -1,15 +1,25 @@
 """Insert-only and update-only writes, patches, conditions: decided against what is stored."""
 
+import json
+import math
 from collections.abc import Callable
 from typing import Any
 
 import orjson
 import pytest
 
+from akidb_ray.domain.document import DocumentBatch
 from akidb_ray.domain.errors import Forbidden, InvalidArgument, PreconditionFailed
 from akidb_ray.domain.filter import Filter, HasId, RowFilter
 from akidb_ray.domain.patch import PayloadPatch
-from akidb_ray.domain.write import ABSENT, ShardPatch, UpsertMode, WriteOptions, WriteOutcome
+from akidb_ray.domain.write import (
+    ABSENT,
+    ShardPatch,
+    ShardUpsert,
+    UpsertMode,
+    WriteOptions,
+    WriteOutcome,
+)
 from akidb_ray.shard.replica import Replica
 from tests.unit.shard.shards import (
     SHARD,
@@ -163,7 +173,7 @@ def test_patched_cosine_vector_comes_back_as_it_was(replica: Replica) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"set": {"n": object()}}, {"set": {"n": 2**70}}, {"set": {}}, {"unset": ("a[]",)}],
+    [{"set": {"n": object()}}, {"set": {"n": math.inf}}, {"set": {}}, {"unset": ("a[]",)}],
 )  # fmt: skip
 def test_patch_that_cannot_be_is_refused_and_changes_nothing(
     replica: Replica, change: dict[str, Any]
@@ -172,6 +182,15 @@ def test_patch_that_cannot_be_is_refused_and_changes_nothing(
     with pytest.raises(InvalidArgument):
         patch(replica, "a", **change)
     assert payloads(replica) == {"a": {"n": 1}}
+
+
+def test_patch_keeps_whole_numbers_of_more_than_64_bits_as_they_are(replica: Replica) -> None:
+    raw = json.dumps({"n": 2**70, "old": 10**300}).encode()
+    batch = DocumentBatch(["a"], vectors_for(["a"]), [None], [raw])
+    replica.write(ShardUpsert(SHARD, batch, RowFilter()))
+    patch(replica, "a", set={"more": -(2**80)}, unset=("x",))
+    (found,) = get(replica, "a")
+    assert json.loads(found.payload or b"") == {"n": 2**70, "old": 10**300, "more": -(2**80)}
 
 
 def test_patch_cannot_move_a_document_out_of_sight_or_touch_a_hidden_one(replica: Replica) -> None:

@@ -95,11 +95,20 @@ def test_refused_write_leaves_its_key_free(replica: Replica) -> None:
     assert upsert(replica, "a", options=KEY).affected == 1
 
 
-@pytest.mark.parametrize("value", [object(), 2**70, "\ud800", {1: 2}])
+@pytest.mark.parametrize("value", [object(), float("nan"), 10**400, "\ud800", {1: 2}])
 def test_patch_that_is_no_json_is_refused_with_a_key_too(replica: Replica, value: Any) -> None:
     with pytest.raises(InvalidArgument, match=r"patch\.set"):
         patch(replica, "a", set={"n": value}, options=KEY)
     assert upsert(replica, "a", options=KEY).affected == 1
+
+
+def test_patch_with_a_number_of_more_than_64_bits_is_known_again(replica: Replica) -> None:
+    upsert(replica, "a")
+    first = patch(replica, "a", set={"n": 2**70}, options=KEY)
+    upsert(replica, "a")
+    assert patch(replica, "a", set={"n": 2**70}, options=KEY) == first
+    with pytest.raises(InvalidArgument, match="another request"):
+        patch(replica, "a", set={"n": 2**70 + 1}, options=KEY)
 
 
 def test_answer_is_given_for_a_write_that_changed_nothing(replica: Replica) -> None:

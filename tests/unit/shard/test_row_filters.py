@@ -6,7 +6,9 @@ import pytest
 
 from akidb_ray.domain.errors import Forbidden
 from akidb_ray.domain.filter import Filter, RowFilter
+from akidb_ray.domain.query import ShardVersions
 from akidb_ray.domain.write import ShardDelete
+from akidb_ray.shard.reading import answer
 from akidb_ray.shard.replica import Replica
 from tests.unit.shard.shards import (
     SHARD,
@@ -37,6 +39,8 @@ def filled(replica: Replica, settle: Callable[[Replica], None]) -> Replica:
 
 def test_only_visible_documents_are_read(filled: Replica) -> None:
     assert [d.id for d in get(filled, "a", "x", "z", visible=OURS)] == ["a"]
+    versions = answer(filled.view(), ShardVersions(SHARD, ["a", "x", "none"], OURS))
+    assert versions == {"a": get(filled, "a")[0].version}
     hits = search(filled, vectors_for(["x"])[0], limit=10, visible=OURS)
     assert sorted(h.id for h in hits) == ["a", "b"]
     assert filled.view().count(Filter(), OURS) == 2
