@@ -18,6 +18,7 @@ from akidb_ray.domain.errors import InvalidArgument
 class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 8100
+    grpc_port: int = 8101
     data_dir: str = "akidb-data"
     gateway_replicas: int = 1
     request_timeout_s: float = 30.0
@@ -90,6 +91,11 @@ def load_settings(
             values = tomllib.loads(file.read_text())
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise InvalidArgument("config", f"{file}: {error}") from None
+    return settings_of(values, environment)
+
+
+def settings_of(values: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+    """Settings by sections of values, which variables overrule. Raises InvalidArgument."""
     settings = Settings()
     known = {section.name for section in fields(Settings)}
     for section in values:

@@ -36,6 +36,7 @@ class ServerProcess:
     settings: Mapping[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
     port: int = field(default_factory=lambda: free_ports(1)[0])
+    grpc_port: int = field(default_factory=lambda: free_ports(1)[0])
     process: "subprocess.Popen[str] | None" = None
     greeting: str = ""
 
@@ -51,7 +52,8 @@ class ServerProcess:
         """Start it and read its greeting, up to the last line of it."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("AKIDB_", "RAY_"))}
         command = [sys.executable, "-m", "akidb_ray.cli.main", "serve"]
-        options = ["--data-dir", str(self.data_dir), "--port", str(self.port), *self.arguments]
+        ports = ["--port", str(self.port), "--grpc-port", str(self.grpc_port)]
+        options = ["--data-dir", str(self.data_dir), *ports, *self.arguments]
         self.process = subprocess.Popen(
             [*command, *options],
             env={**environment, **TEST_SETTINGS, **self.settings},

@@ -17,7 +17,7 @@ from akidb_ray.access.exposure import require_loopback
 from akidb_ray.access.keys import chosen_root_key
 from akidb_ray.cluster.local_ray import LocalRay, start_local_ray, stop_local_ray
 from akidb_ray.domain.errors import InvalidArgument, Unavailable
-from akidb_ray.settings import Settings, load_settings
+from akidb_ray.settings import ServerSettings, Settings, load_settings
 from akidb_ray.storage.os_filesystem import OsFileSystem
 
 if TYPE_CHECKING:
@@ -30,30 +30,38 @@ def serve(
     data_dir: Path | None,
     host: str | None,
     port: int | None,
+    grpc_port: int | None,
     address: str | None,
     insecure_no_auth: bool,
     config: Path | None,
 ) -> None:
     """Run until SIGINT or SIGTERM. Raises our errors when it can't start.
 
-    What can be refused at once is refused before anything is started or written.
+    What can be refused at once is refused before anything is started.
     """
-    settings = _settings(data_dir, host, port, config)
+    settings = _settings(data_dir, host, port, grpc_port, config)
     if insecure_no_auth:
         require_loopback(settings.server.host)
     chosen_root_key()
-    _require_free_port(settings)
     folder = Path(settings.server.data_dir).resolve()
     _stop_on_signals()
     with contextlib.suppress(KeyboardInterrupt), _locked(folder):
         if address is None:
+            # What a crash left running may hold the ports still.
+            stop_local_ray(folder)
+            _require_free_ports(settings.server)
             _serve_on_own_ray(folder, settings, insecure_no_auth)
         else:
+            _require_free_ports(settings.server)
             _serve_on_joined_ray(folder, settings, insecure_no_auth, address)
 
 
 def _settings(
-    data_dir: Path | None, host: str | None, port: int | None, config: Path | None
+    data_dir: Path | None,
+    host: str | None,
+    port: int | None,
+    grpc_port: int | None,
+    config: Path | None,
 ) -> Settings:
     settings = load_settings(config, os.environ)
     server = settings.server
@@ -64,21 +72,29 @@ def _settings(
             data_dir=str(data_dir) if data_dir is not None else server.data_dir,
             host=host if host is not None else server.host,
             port=port if port is not None else server.port,
+            grpc_port=grpc_port if grpc_port is not None else server.grpc_port,
         ),
     )
 
 
-def _require_free_port(settings: Settings) -> None:
-    server = settings.server
+def _require_free_ports(server: ServerSettings) -> None:
+    """Both at once, so that they differ."""
     family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((server.host, server.port))
-        except OSError as error:
-            raise InvalidArgument(
-                "port", f"{server.host}:{server.port} can't be used ({error.strerror}); try --port"
-            ) from None
+    with contextlib.ExitStack() as stack:
+        for name, port in (("port", server.port), ("grpc_port", server.grpc_port)):
+            if name == "grpc_port" and not port:
+                continue
+            probe = stack.enter_context(socket.socket(family))
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((server.host, port))
+                # Bound twice by SO_REUSEADDR is possible, listened to is not.
+                probe.listen()
+            except OSError as error:
+                option = f"--{name.replace('_', '-')}"
+                raise InvalidArgument(
+                    name, f"{server.host}:{port} can't be used ({error.strerror}); try {option}"
+                ) from None
 
 
 def _stop_on_signals() -> None:
@@ -148,7 +164,7 @@ def _join_and_serve(
             started = bootstrap.start(
                 folder, settings, own is not None, open_to_all, _show_root_key
             )
-            _greet(started, folder, open_to_all)
+            _greet(started, folder, settings.server.grpc_port, open_to_all)
             _wait(own)
         finally:
             print("Stopping ...", flush=True)
@@ -167,8 +183,9 @@ def _show_root_key(key: str) -> None:
     print(f"Root key (shown only now; stored as a hash): {key}", flush=True)
 
 
-def _greet(started: "Started", folder: Path, open_to_all: bool) -> None:
-    print(f"\nAkiDB serves {started.url}   (documents lie in {folder})")
+def _greet(started: "Started", folder: Path, grpc_port: int, open_to_all: bool) -> None:
+    grpc = f", and gRPC on port {grpc_port}" if grpc_port else ""
+    print(f"\nAkiDB serves {started.url}{grpc}   (documents lie in {folder})")
     for model, reason in started.missing_models.items():
         print(f"Without the model {model}: {reason}")
     key = started.root_key or "<your root key>"

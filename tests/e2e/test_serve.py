@@ -17,7 +17,10 @@ KEY_LINE = re.compile(r"Root key .*: (akdb_root_\S+)")
 
 def run_serve(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "akidb_ray.cli.main", "serve", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    without_grpc = {**os.environ, "AKIDB_SERVER_GRPC_PORT": "0"}
+    return subprocess.run(
+        command, env=without_grpc, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_key_is_shown_once_and_signals_stop_everything_in_seconds(tmp_path: Path) -> None:
@@ -87,7 +90,11 @@ def test_a_signal_while_starting_stops_cleanly_and_no_key_is_lost(tmp_path: Path
     with subprocess.Popen(
         [*command, *options],
         stdout=subprocess.PIPE,
-        env={**environment, "AKIDB_EMBEDDING_MODELS": "hashing-64"},
+        env={
+            **environment,
+            "AKIDB_EMBEDDING_MODELS": "hashing-64",
+            "AKIDB_SERVER_GRPC_PORT": "0",
+        },
         text=True,
     ) as starting:
         assert starting.stdout is not None

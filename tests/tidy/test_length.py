@@ -9,7 +9,12 @@ FILE_LINES = 400
 FUNCTION_LINES = 60
 
 # "path" or "path::function": why it may be longer.
-EXCEPTIONS: dict[str, str] = {}
+_RPCS = "akidb_ray/gateway/grpc/v2/akidb_pb2_grpc.py"
+EXCEPTIONS: dict[str, str] = {
+    _RPCS: "generated",
+    f"{_RPCS}::__init__": "generated",
+    f"{_RPCS}::add_AkiDBServicer_to_server": "generated",
+}
 
 
 def test_no_file_or_function_is_too_long_without_a_reason() -> None:
