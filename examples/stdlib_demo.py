@@ -87,7 +87,8 @@ class Server:
         """Start, and return when it answers. Raises DemoFailed with what it said last."""
         command = [
             sys.executable, "-m", "akidb_ray.cli.main", "serve",
-            f"--data-dir={self._data_dir}", "--host=127.0.0.1", f"--port={self._port}", "--grpc-port=0",
+            f"--data-dir={self._data_dir}",
+            "--host=127.0.0.1", f"--port={self._port}", "--grpc-port=0",
         ]  # fmt: skip
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(

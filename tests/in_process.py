@@ -33,6 +33,7 @@ from akidb_ray.service.cluster import Cluster
 from akidb_ray.service.collections import Collections
 from akidb_ray.service.document_limits import DocumentLimits
 from akidb_ray.service.documents import Documents
+from akidb_ray.service.embeddings import Embeddings
 from akidb_ray.service.following import ChangeFeed
 from akidb_ray.service.job_runner import BEGINS_JOB, JobPolicy, JobRunner
 from akidb_ray.service.jobs import Jobs
@@ -156,6 +157,8 @@ async def running_database(folder: Path, stores: int = 2) -> AsyncIterator[Datab
     for number in range(stores):
         options = HostOptions(
             folder=str(folder / f"store-{number}"),
+            node_id="node",
+            address="127.0.0.1",
             cluster_id=catalog.cluster_id,
             threads=4,
             writers=4,
@@ -198,6 +201,7 @@ def _services(catalog: Any, copy: CatalogCopy, hosts: DirectHosts) -> Services:
         jobs=Jobs(catalog, copy, authorizer),
         documents=Documents(collections, hosts, embedders, DocumentLimits(hosts)),
         search=Search(collections, hosts, embedders),
+        embeddings=Embeddings(authorizer, embedders),
         max_body_bytes=1024**2,
         max_batch_documents=1000,
     )

@@ -44,6 +44,9 @@ def serve(
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.")] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port for gRPC; 0: none.")
+    ] = None,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to join, instead of starting one.")
     ] = None,
@@ -62,10 +65,21 @@ def serve(
         data_dir=data_dir,
         host=host,
         port=port,
+        grpc_port=grpc_port,
         address=address,
         insecure_no_auth=insecure_no_auth,
         config=config,
     )
+
+
+@app.command()
+def stop(
+    address: Annotated[str, typer.Option(help="Ray cluster that serves it, such as auto.")],
+) -> None:
+    """End a database that runs on a Ray cluster of yours: its application, catalog and hosts."""
+    from akidb_ray.cli.stop import stop as run
+
+    run(address)
 
 
 @app.command()

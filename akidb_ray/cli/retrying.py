@@ -13,11 +13,15 @@ Answer = TypeVar("Answer")
 
 # 502 and 504 come from a proxy whose server is starting again.
 _FOR_NOW = {429, 502, 503, 504}
+# Ray Serve's HAProxy answers this instead of those, without a document, and so without a code.
+_HAPROXY = (500, "unknown")
 
 
 def passes_by_itself(error: ApiError | Unavailable) -> bool:
     """Whether the same request may succeed later, though nobody changes anything."""
     if isinstance(error, Unavailable):
+        return True
+    if (error.status, error.code) == _HAPROXY:
         return True
     # A quota is not used up for a moment, though the status is the same.
     return error.status in _FOR_NOW and error.code != "quota_exceeded"

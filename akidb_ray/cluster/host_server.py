@@ -40,6 +40,7 @@ class HostServer:
         self._methods = {**reads, **writes}
         self._secret = new_secret()
         self._servers: list[asyncio.Server] = []
+        self._socket_path: Path | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._writing: set[asyncio.Task[None]] = set()
 
@@ -50,6 +51,7 @@ class HostServer:
         local = await asyncio.start_unix_server(self._accept, socket_path, limit=BUFFER_BYTES)
         remote = await asyncio.start_server(self._accept, address, 0, ssl=tls, limit=BUFFER_BYTES)
         self._servers = [local, remote]
+        self._socket_path = socket_path
         port = remote.sockets[0].getsockname()[1]
         return HostEndpoint(node_id, str(socket_path), address, port, self._secret)
 
@@ -57,6 +59,8 @@ class HostServer:
         """Take no more calls, end the reads, and wait for writes that have begun."""
         for server in self._servers:
             server.close()
+        if self._socket_path is not None:
+            self._socket_path.unlink(missing_ok=True)
         for connection in self._connections:
             connection.cancel()
         ending = self._connections | self._writing

@@ -92,11 +92,18 @@ class ShardHost:
             raise Unavailable(f"the shard host can't listen: {error}") from error
 
     async def _listen(self) -> HostEndpoint:
+        path = await asyncio.to_thread(self._socket_path)
         options = self._options
-        folder = Path(options.folder)
-        private = instance_folder(os.environ.get(INSTANCE_VARIABLE) or instance_id(folder))
-        path = private / f"{folder.name}.sock"
         return await self._server.listen(options.node_id, path, options.address, server_tls())
+
+    def _socket_path(self) -> Path:
+        """A new one in a private folder, where nothing is left of processes before this one."""
+        folder = Path(self._options.folder)
+        private = instance_folder(os.environ.get(INSTANCE_VARIABLE) or instance_id(folder))
+        for left in private.glob(f"{folder.name}-*.sock"):
+            left.unlink()
+        # Of this process alone: one of before that ends late removes only its own.
+        return private / f"{folder.name}-{os.getpid()}.sock"
 
     async def ask(self, items: Sequence[ShardRead[Any]]) -> list[Any]:
         """A value of the item's kind for each, or an error."""

@@ -1,14 +1,16 @@
 """The one Serve application: a gateway deployment, and one deployment per embedding model."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
+from starlette.applications import Starlette
 
 from akidb_ray.gateway.embedder_replica import EmbedderReplica
 from akidb_ray.gateway.embedders import deployment_name
+from akidb_ray.gateway.grpc.server import grpc_server
 from akidb_ray.gateway.rest.app import build_app
 from akidb_ray.gateway.services import Services
 from akidb_ray.settings import EmbeddingSettings
@@ -23,8 +25,11 @@ def build_application(
     models: list[str],
     embedding: EmbeddingSettings,
     embedder_replicas: int,
+    grpc_address: str | None,
 ) -> Application:
-    """`build_services` is called in each gateway replica's own process."""
+    """`build_services` is called in each gateway replica's own process. All replicas of a node
+    serve gRPC at `grpc_address`, such as 127.0.0.1:8101; None: they don't.
+    """
     # Serve's decorator types don't describe a call on a class that is not decorated.
     deployment: Any = serve.deployment
     embedders: list[Application] = [
@@ -40,8 +45,12 @@ def build_application(
         for model in models
     ]
 
-    def build_asgi_app() -> FastAPI:
-        return build_app(build_services())
+    def build_asgi_app() -> Starlette:
+        services = build_services()
+        app = build_app(services)
+        if grpc_address is not None:
+            _serve_grpc(app, services, grpc_address)
+        return app
 
     gateway: Application = (
         deployment(serve.ingress(build_asgi_app)())
@@ -54,3 +63,17 @@ def build_application(
         .bind(*embedders)
     )
     return gateway
+
+
+def _serve_grpc(app: Starlette, services: Services, address: str) -> None:
+    """While the app runs: Serve starts it before a replica takes requests, and ends it when the
+    replica has no more of them.
+    """
+    lifespan = app.router.lifespan_context
+
+    @contextlib.asynccontextmanager
+    async def both(app: Starlette) -> AsyncIterator[Any]:
+        async with lifespan(app) as state, grpc_server(services, address):
+            yield state
+
+    app.router.lifespan_context = both

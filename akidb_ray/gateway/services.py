@@ -7,6 +7,7 @@ from akidb_ray.service.catalog_copy import CatalogCopy
 from akidb_ray.service.cluster import Cluster
 from akidb_ray.service.collections import Collections
 from akidb_ray.service.documents import Documents
+from akidb_ray.service.embeddings import Embeddings
 from akidb_ray.service.jobs import Jobs
 from akidb_ray.service.search import Search
 from akidb_ray.service.tenants import Databases, Tenants
@@ -25,5 +26,6 @@ class Services:
     jobs: Jobs
     documents: Documents
     search: Search
+    embeddings: Embeddings
     max_body_bytes: int
     max_batch_documents: int

@@ -3,7 +3,6 @@ listens, is played by the test.
 """
 
 import asyncio
-import datetime
 import hmac
 import pickle
 import ssl
@@ -13,10 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from akidb_ray import __version__
 from akidb_ray.cluster import handshake
@@ -24,6 +19,7 @@ from akidb_ray.cluster.host_server import HostEndpoint, HostServer
 from akidb_ray.cluster.host_stream import HostStream
 from akidb_ray.cluster.ray_tls import client_tls, server_tls
 from akidb_ray.domain.errors import DeadlineExceeded, InvalidArgument, Unavailable
+from tests.certificates import of_authority
 
 TIMEOUT_S = 20.0
 
@@ -68,10 +64,14 @@ class Place:
         self.host = Host()
         self.endpoint: HostEndpoint | None = None
         self.asked = 0
+        self.started = 0
 
     async def start(self) -> None:
+        """A new process, with a socket of its own, as after a restart."""
+        self.started += 1
         self.host = Host()
-        self.endpoint = await self.host.server.listen("here", self.path, "127.0.0.1", self.tls)
+        path = self.path.with_suffix(f".{self.started}.sock")
+        self.endpoint = await self.host.server.listen("here", path, "127.0.0.1", self.tls)
 
     async def find(self) -> HostEndpoint:
         self.asked += 1
@@ -249,48 +249,20 @@ async def test_ends_of_different_versions_say_so(tmp_path: Path) -> None:
         writer.close()
 
 
-def certificate(folder: Path, name: str, issuer: Path | None) -> dict[str, str]:
-    """Files of a certificate, signed by `issuer`'s or by itself, as Ray's variables name them."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    signer, signed_by = key, subject
-    if issuer is not None:
-        loaded = serialization.load_pem_private_key(issuer.with_suffix(".key").read_bytes(), None)
-        assert isinstance(loaded, ec.EllipticCurvePrivateKey)
-        signer = loaded
-        signed_by = x509.load_pem_x509_certificate(issuer.read_bytes()).subject
-    today = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(signed_by)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(today - datetime.timedelta(days=1))
-        .not_valid_after(today + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(issuer is None, None), critical=True)
-        .sign(signer, hashes.SHA256())
-    )
-    path = folder / f"{name}.pem"
-    path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    path.with_suffix(".key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
+def variables(certificate: Path, authority: Path) -> dict[str, str]:
+    """As Ray reads them."""
     return {
         "RAY_USE_TLS": "1",
-        "RAY_TLS_SERVER_CERT": str(path),
-        "RAY_TLS_SERVER_KEY": str(path.with_suffix(".key")),
-        "RAY_TLS_CA_CERT": str(issuer or path),
+        "RAY_TLS_SERVER_CERT": str(certificate),
+        "RAY_TLS_SERVER_KEY": str(certificate.with_suffix(".key")),
+        "RAY_TLS_CA_CERT": str(authority),
     }
 
 
 async def test_between_nodes_streams_use_the_certificates_that_ray_uses(tmp_path: Path) -> None:
-    certificate(tmp_path, "authority", None)
-    ours = certificate(tmp_path, "node", tmp_path / "authority.pem")
+    authority = of_authority(tmp_path, "authority", None)
+    ours = variables(of_authority(tmp_path, "node", authority), authority)
+    stranger = of_authority(tmp_path, "stranger", None)
     place = Place(tmp_path / "host.sock", server_tls(ours))
     await place.start()
 
@@ -299,7 +271,7 @@ async def test_between_nodes_streams_use_the_certificates_that_ray_uses(tmp_path
         return stream.call("ask", [1], again=True)
 
     assert await from_afar(client_tls(ours)) == [1]
-    for tls in (None, client_tls(certificate(tmp_path, "stranger", None))):
+    for tls in (None, client_tls(variables(stranger, authority))):
         with pytest.raises((Unavailable, DeadlineExceeded)):
             await from_afar(tls)
     await place.host.server.close()
