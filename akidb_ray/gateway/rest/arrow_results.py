@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from fastapi import Request
 
 from akidb_ray.domain.query import Hit
 from akidb_ray.gateway.rest.arrow_stream import ARROW_STREAM
+from akidb_ray.gateway.rest.context import Call
 from akidb_ray.service.search import SearchAnswer
 
 METADATA_KEY = b"akidb"
@@ -24,8 +24,8 @@ ARROW_ANSWER: dict[int | str, dict[str, Any]] = {
 """What OpenAPI says of routes that answer in Arrow, too."""
 
 
-def wants_arrow(request: Request) -> bool:
-    return ARROW_STREAM in request.headers.get("accept", "").lower()
+def wants_arrow(call: Call) -> bool:
+    return ARROW_STREAM in call.headers.get("accept", "").lower()
 
 
 def results_stream(answers: Sequence[SearchAnswer], took_ms: float) -> pa.Table:

@@ -4,19 +4,15 @@ What else such a body says, options of an upsert or of all searches, is JSON in 
 `body`.
 """
 
-import json
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, HTTPException, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import APIRouter, Query, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
-from starlette.routing import Match
-from starlette.types import Scope
 
 from akidb_ray.domain.document import DocumentBatch
-from akidb_ray.domain.errors import InvalidArgument
+from akidb_ray.domain.errors import InvalidArgument, Malformed
 from akidb_ray.gateway.rest.answers import Stopwatch
 from akidb_ray.gateway.rest.arrow_columns import (
     expiries_of,
@@ -26,12 +22,14 @@ from akidb_ray.gateway.rest.arrow_columns import (
     vectors_of,
 )
 from akidb_ray.gateway.rest.arrow_results import results_stream, wants_arrow
-from akidb_ray.gateway.rest.arrow_stream import ARROW_STREAM, arrow_response, read_stream
+from akidb_ray.gateway.rest.arrow_stream import arrow_response, read_stream
 from akidb_ray.gateway.rest.batch_limits import MAX_BATCH_SEARCHES, check_batch_of_searches
-from akidb_ray.gateway.rest.context import COLLECTION_PATH, Caller, InCollection, Use
+from akidb_ray.gateway.rest.complaints import complaint_of
+from akidb_ray.gateway.rest.context import COLLECTION_PATH, Call, Caller, InCollection, Use
 from akidb_ray.gateway.rest.document_bodies import IdempotencyKey, UpsertOptions
 from akidb_ray.gateway.rest.document_writes import conditional_options_of, written_response
-from akidb_ray.gateway.rest.json_route import decode_json
+from akidb_ray.gateway.rest.json_body import decode_json
+from akidb_ray.gateway.rest.leaving import reads_only
 from akidb_ray.gateway.rest.search import all_found, batch_response, refuse_bad_values
 from akidb_ray.gateway.rest.search_bodies import SearchFields
 from akidb_ray.service.incoming import IncomingDocument
@@ -46,11 +44,6 @@ _QUERY_COLUMNS = ("vector", "text", "id")
 class ArrowRoute(APIRoute):
     """Taken by requests whose body is an Arrow stream only."""
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope.get("state", {}).get("sent_as") != ARROW_STREAM:
-            return Match.NONE, {}
-        return super().matches(scope)
-
 
 # Shown in OpenAPI by the routes of the same paths that take JSON.
 router = APIRouter(prefix=COLLECTION_PATH, route_class=ArrowRoute, include_in_schema=False)
@@ -62,14 +55,13 @@ async def upsert(
     services: Use,
     caller: Caller,
     ref: InCollection,
-    request: Request,
+    call: Call,
     key: IdempotencyKey = None,
     rest: RestOfBody = "{}",
 ) -> Response:
     body = _rest_of_body(UpsertOptions, rest)
     options = conditional_options_of(body, key)
-    raw = await request.body()
-    table = read_stream(raw, _DOCUMENT_COLUMNS, "documents", services.max_batch_documents)
+    table = read_stream(call.raw_body, _DOCUMENT_COLUMNS, "documents", services.max_batch_documents)
     ids = ids_of(table)
     vectors, given = vectors_of(table)
     texts, payloads, expires_at = strings_of(table, "text"), payloads_of(table), expiries_of(table)
@@ -92,11 +84,12 @@ async def upsert(
 
 
 @router.post("/search/batch")
+@reads_only
 async def search_batch(
     services: Use,
     caller: Caller,
     ref: InCollection,
-    request: Request,
+    call: Call,
     rest: RestOfBody = "{}",
 ) -> Response:
     watch = Stopwatch()
@@ -104,8 +97,7 @@ async def search_batch(
     for column in _QUERY_COLUMNS:
         if getattr(body, column) is not None:
             raise InvalidArgument(f"body.{column}", "is a column of the stream")
-    raw = await request.body()
-    table = read_stream(raw, _QUERY_COLUMNS, "searches", MAX_BATCH_SEARCHES)
+    table = read_stream(call.raw_body, _QUERY_COLUMNS, "searches", MAX_BATCH_SEARCHES)
     check_batch_of_searches([(body.limit, body.offset)] * table.num_rows)
     common = body.request()
     vectors, given = vectors_of(table)
@@ -116,10 +108,10 @@ async def search_batch(
     ]
     answers = await services.search.batch(caller, ref, requests)
     refuse_bad_values(answers)
-    if wants_arrow(request):
+    if wants_arrow(call):
         return arrow_response(results_stream(all_found(answers), watch.took_ms))
     encodings = [body.encoding_format] * len(requests)
-    return batch_response(answers, encodings, request.state.request_id, watch)
+    return batch_response(answers, encodings, call.request_id, watch)
 
 
 def _rest_of_body(kind: type[Given], raw: str) -> Given:
@@ -127,13 +119,13 @@ def _rest_of_body(kind: type[Given], raw: str) -> Given:
     try:
         return kind.model_validate(decode_json(raw.encode()))
     except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False)) from None
-    except (json.JSONDecodeError, UnicodeEncodeError) as error:
+        raise complaint_of(error) from None
+    except (Malformed, UnicodeEncodeError) as error:
         raise InvalidArgument("body", f"is not JSON: {error}") from None
 
 
 def _decoded(payload: bytes | None, row: int) -> Any:
     try:
         return None if payload is None else decode_json(payload)
-    except (json.JSONDecodeError, HTTPException) as error:
+    except Malformed as error:
         raise InvalidArgument(f"documents[{row}].payload", f"is not JSON: {error}", row) from None

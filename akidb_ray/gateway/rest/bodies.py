@@ -40,10 +40,14 @@ class Body(BaseModel):
         return value
 
 
+def _showing(*examples: JsonDict) -> ConfigDict:
+    """Of changes, which look at fields that are not known themselves."""
+    shown: JsonDict = {"additionalProperties": False, "examples": [*examples]}
+    return ConfigDict(extra="allow", json_schema_extra=shown)
+
+
 class Changes(BaseModel):
     """What is to change. Of the other fields that are shown, the catalog says why not."""
-
-    model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
 
     shown: ClassVar[type[Answer]]
 
@@ -77,6 +81,7 @@ class NewTenant(Body):
 
 
 class TenantChanges(Changes):
+    model_config = _showing({"name": "Acme Ltd", "quotas": {"max_collections": 20}})
     shown = TenantAnswer
 
     name: str | None = None
@@ -93,6 +98,7 @@ class NewDatabase(Body):
 
 
 class DatabaseChanges(Changes):
+    model_config = _showing({"description": "What the shop shows."})
     shown = DatabaseAnswer
 
     name: str | None = None
@@ -145,6 +151,7 @@ class NewCollection(Body):
 
 
 class CollectionChanges(Changes):
+    model_config = _showing({"description": "All films since 1895.", "if_version": 1})
     shown = CollectionAnswer
 
     name: str | None = None

@@ -18,6 +18,7 @@ from akidb_ray.gateway.rest.conditions import (
 from akidb_ray.gateway.rest.context import Caller, InCollection, Use
 from akidb_ray.gateway.rest.jobs import BEGUN, removal_response
 from akidb_ray.gateway.rest.lists import CollectionList, Deletion, listing_of, page_response
+from akidb_ray.gateway.rest.refusals import may_refuse
 from akidb_ray.gateway.rest.schemas import (
     CollectionAnswer,
     CollectionsAnswer,
@@ -33,7 +34,7 @@ router = APIRouter(
 @router.post(
     "",
     status_code=201,
-    responses={201: ETAG},
+    responses={201: ETAG, **may_refuse(409, 429, 507)},
     summary="Create a collection",
     response_model=CollectionAnswer,
 )
@@ -80,7 +81,7 @@ async def get_collection(services: Use, caller: Caller, ref: InCollection) -> Re
 @router.patch(
     "/{collection}",
     summary="Change a collection's name or description; its other settings are fixed",
-    responses={200: ETAG},
+    responses={200: ETAG, **may_refuse(409, 412)},
     response_model=CollectionAnswer,
 )
 async def update_collection(
@@ -99,7 +100,7 @@ async def update_collection(
     "/{collection}",
     status_code=204,
     summary="Delete a collection with all its documents",
-    responses=BEGUN,
+    responses={**BEGUN, **may_refuse(409)},
     dependencies=[NoVersion],
 )
 async def delete_collection(

@@ -3,9 +3,10 @@
 import re
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header
 
 from akidb_ray.domain.errors import InvalidArgument
+from akidb_ray.gateway.rest.context import Call
 
 _VERSION = re.compile(r'"([1-9][0-9]{0,17})"')
 _HEADER = "If-Match"
@@ -28,7 +29,7 @@ def one_condition(of_header: int | None, of_body: int | None) -> int | None:
     raise InvalidArgument("if_version", f"is {of_body}, but {_HEADER} says {of_header}")
 
 
-async def _matched_version(if_match: IfMatch = None) -> int | None:
+def _matched_version(if_match: IfMatch = None) -> int | None:
     return _version_in(if_match)
 
 
@@ -42,8 +43,8 @@ def _version_in(if_match: str | None) -> int | None:
     return int(version[1])
 
 
-async def _no_version(request: Request) -> None:
-    if _version_in(request.headers.get(_HEADER)) is not None:
+def _no_version(call: Call) -> None:
+    if _version_in(call.headers.get(_HEADER)) is not None:
         raise InvalidArgument(_HEADER, "is not carried out here; leave it out")
 
 

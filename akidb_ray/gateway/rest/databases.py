@@ -17,6 +17,7 @@ from akidb_ray.gateway.rest.conditions import (
 from akidb_ray.gateway.rest.context import Caller, Use
 from akidb_ray.gateway.rest.jobs import BEGUN, removal_response
 from akidb_ray.gateway.rest.lists import DatabaseDeletion, DatabaseList, listing_of, page_response
+from akidb_ray.gateway.rest.refusals import may_refuse
 from akidb_ray.gateway.rest.schemas import DatabaseAnswer, DatabasesAnswer
 
 router = APIRouter(prefix="/v2/tenants/{tenant}/databases", tags=["databases"])
@@ -25,7 +26,7 @@ router = APIRouter(prefix="/v2/tenants/{tenant}/databases", tags=["databases"])
 @router.post(
     "",
     status_code=201,
-    responses={201: ETAG},
+    responses={201: ETAG, **may_refuse(409)},
     summary="Create a database",
     response_model=DatabaseAnswer,
 )
@@ -57,7 +58,7 @@ async def get_database(services: Use, caller: Caller, tenant: str, database: str
 @router.patch(
     "/{database}",
     summary="Change a database's name or description",
-    responses={200: ETAG},
+    responses={200: ETAG, **may_refuse(409, 412)},
     response_model=DatabaseAnswer,
 )
 async def update_database(
@@ -79,7 +80,7 @@ async def update_database(
     "/{database}",
     status_code=204,
     summary="Delete a database; with `cascade`, also one that holds collections",
-    responses=BEGUN,
+    responses={**BEGUN, **may_refuse(409)},
     dependencies=[NoVersion],
 )
 async def delete_database(

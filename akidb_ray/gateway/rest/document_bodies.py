@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import Header
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, GetCoreSchemaHandler
+from pydantic.config import JsonDict
 from pydantic_core import CoreSchema, core_schema
 
 from akidb_ray.domain.errors import InvalidArgument
@@ -55,6 +56,10 @@ Ids = Annotated[list[str], _IdsShape()]
 
 def filter_field(description: str = FILTER) -> Any:
     return Field(None, description=description, examples=_FILTER_EXAMPLES)
+
+
+def _showing(*examples: JsonDict) -> ConfigDict:
+    return ConfigDict(extra="forbid", json_schema_extra={"examples": [*examples]})
 
 
 class NewContents(Body):
@@ -127,6 +132,8 @@ class Upsert(UpsertOptions):
 class Replacement(NewContents, WriteBody):
     """The whole new document; what is left out is gone."""
 
+    model_config = _showing({"text": "A heist that goes wrong.", "payload": {"year": 1999}})
+
     if_version: WholeNumber | None = Field(
         None, description="Refuse unless it is at this version; 0: unless it does not exist."
     )
@@ -172,9 +179,16 @@ class Selection(Body):
 class DocumentsPatch(PatchFields, ConditionalBody, Selection):
     """Changes to the payloads of the given ids, or of all that pass the filter."""
 
+    model_config = _showing(
+        {"ids": ["tt1"], "set": {"year": 2000, "awards.oscars": 3}},
+        {"filter": {"genres": "drama"}, "unset": ["draft"]},
+    )
+
 
 class Deletion(ConditionalBody, Selection):
     """By ids, or by filter."""
+
+    model_config = _showing({"ids": ["tt1"]}, {"filter": {"year": {"$lt": 1920}}})
 
 
 class ReadFields(Body):

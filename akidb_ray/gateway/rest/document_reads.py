@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from akidb_ray.domain.filter_parsing import parse_filter
 from akidb_ray.gateway.rest.answers import json_response
-from akidb_ray.gateway.rest.conditions import etag
+from akidb_ray.gateway.rest.conditions import ETAG, etag
 from akidb_ray.gateway.rest.context import COLLECTION_PATH, Caller, InCollection, Use
 from akidb_ray.gateway.rest.document_answers import document_json
 from akidb_ray.gateway.rest.document_bodies import Count, Fetch, OneRead, Scroll
@@ -17,13 +17,17 @@ from akidb_ray.gateway.rest.document_schemas import (
     ScrollAnswer,
 )
 from akidb_ray.gateway.rest.document_writes import check_count
-from akidb_ray.gateway.rest.json_route import JsonRoute
+from akidb_ray.gateway.rest.leaving import reads_only
+from akidb_ray.gateway.rest.refusals import may_refuse
 
-router = APIRouter(prefix=COLLECTION_PATH, tags=["documents"], route_class=JsonRoute)
+router = APIRouter(prefix=COLLECTION_PATH, tags=["documents"], responses=may_refuse(409))
 
 
 @router.get(
-    "/documents/{document_id:path}", summary="Get a document", response_model=DocumentAnswer
+    "/documents/{document_id:path}",
+    summary="Get a document",
+    response_model=DocumentAnswer,
+    responses={200: ETAG},
 )
 async def get_document(
     services: Use,
@@ -40,6 +44,7 @@ async def get_document(
 
 
 @router.post("/documents/get", summary="Get documents by their ids", response_model=DocumentsAnswer)
+@reads_only
 async def get_many(services: Use, caller: Caller, ref: InCollection, body: Fetch) -> Response:
     check_count("ids", len(body.ids), services.max_batch_documents)
     documents = await services.documents.get_many(
@@ -53,6 +58,7 @@ async def get_many(services: Use, caller: Caller, ref: InCollection, body: Fetch
     summary="Read the documents that pass a filter, page by page",
     response_model=ScrollAnswer,
 )
+@reads_only
 async def scroll(services: Use, caller: Caller, ref: InCollection, body: Scroll) -> Response:
     page = await services.documents.scroll(
         caller,
@@ -73,6 +79,7 @@ async def scroll(services: Use, caller: Caller, ref: InCollection, body: Scroll)
     summary="Count the documents that pass a filter, exactly",
     response_model=CountAnswer,
 )
+@reads_only
 async def count(services: Use, caller: Caller, ref: InCollection, body: Count) -> Response:
     counted = await services.documents.count(
         caller, ref, parse_filter(body.filter), body.min_version

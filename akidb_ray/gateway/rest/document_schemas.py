@@ -25,7 +25,8 @@ class WrittenAnswer(Answer):
     version: str = Field(examples=[_TOKEN])
     skipped: int = Field(
         description="How many were named or matched, but not changed: missing, or held back by "
-        "`mode` or `only_if`."
+        "`mode` or `only_if`.",
+        examples=[0],
     )
 
 
@@ -68,7 +69,7 @@ class ScrollAnswer(Answer):
     """In the order of their ids, by code point."""
 
     documents: list[DocumentAnswer]
-    next_cursor: str | None = Field(description="Null on the last page.")
+    next_cursor: str | None = Field(description="Null on the last page.", examples=[None])
 
 
 class CountAnswer(Answer):
@@ -119,7 +120,7 @@ class BatchAnswer(Answer):
     """One for each search, in their order: what it found, or the problem document of its error."""
 
     results: list[FoundAnswer | ProblemAnswer]
-    took_ms: float
+    took_ms: float = Field(examples=[2.7])
 
 
 class GroupAnswer(Answer):
@@ -142,5 +143,5 @@ class FacetsAnswer(Answer):
     """
 
     facets: list[FacetAnswer]
-    exact: bool
-    took_ms: float
+    exact: bool = Field(examples=[True])
+    took_ms: float = Field(examples=[1.2])

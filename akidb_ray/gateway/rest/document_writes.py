@@ -29,11 +29,13 @@ from akidb_ray.gateway.rest.document_schemas import (
     PatchedAnswer,
     UpsertedAnswer,
 )
-from akidb_ray.gateway.rest.json_route import JsonRoute
+from akidb_ray.gateway.rest.refusals import may_refuse
 from akidb_ray.service.documents import Written
 from akidb_ray.service.incoming import IncomingDocument
 
-router = APIRouter(prefix=COLLECTION_PATH, tags=["documents"], route_class=JsonRoute)
+router = APIRouter(
+    prefix=COLLECTION_PATH, tags=["documents"], responses=may_refuse(409, 412, 429, 507)
+)
 
 _UPSERT: dict[str, Any] = {
     "response_model": UpsertedAnswer,
@@ -74,7 +76,7 @@ def written_response(what: str, written: Written) -> Response:
     return json_response(answer)
 
 
-@router.post("/documents", summary="The same as PUT", **_UPSERT)
+@router.post("/documents", name="upsert_by_post", summary="The same as PUT", **_UPSERT)
 @router.put(
     "/documents", summary="Insert or replace documents; acknowledged means on disk", **_UPSERT
 )

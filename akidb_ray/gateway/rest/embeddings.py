@@ -8,18 +8,18 @@ from typing import Any, Literal
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from akidb_ray.access.authorization import Action, Resource
-from akidb_ray.domain.errors import InvalidArgument, TooLarge
+from akidb_ray.domain.errors import AkiDBError, InvalidArgument, TooLarge
 from akidb_ray.gateway.rest.answers import json_response
 from akidb_ray.gateway.rest.bodies import Body, WholeNumber
 from akidb_ray.gateway.rest.context import Caller, Use
-from akidb_ray.gateway.rest.json_route import JsonRoute
+from akidb_ray.gateway.rest.leaving import reads_only
 from akidb_ray.gateway.rest.problems import OPENAI_PATH
 from akidb_ray.gateway.rest.schemas import Answer
 from akidb_ray.gateway.rest.vectors import EncodingFormat, encode_vector
 
-router = APIRouter(tags=["embeddings"], route_class=JsonRoute)
-MAX_INPUTS = 2_048
+router = APIRouter(tags=["embeddings"])
+# What the use case calls the fields of these requests.
+_NAMES = {"texts": "input", "dimension": "dimensions"}
 
 
 class EmbeddingsBody(Body):
@@ -42,21 +42,21 @@ class EmbeddingsBody(Body):
 
 class EmbeddingAnswer(Answer):
     object: Literal["embedding"]
-    index: int
-    embedding: list[float] | str
+    index: int = Field(examples=[0])
+    embedding: list[float] | str = Field(examples=[[0.1, 0.2]])
 
 
 class UsageAnswer(Answer):
     """Tokens are not counted: both are 0."""
 
-    prompt_tokens: int
-    total_tokens: int
+    prompt_tokens: int = Field(examples=[0])
+    total_tokens: int = Field(examples=[0])
 
 
 class EmbeddingsAnswer(Answer):
     object: Literal["list"]
     data: list[EmbeddingAnswer]
-    model: str
+    model: str = Field(examples=["all-MiniLM-L6-v2"])
     usage: UsageAnswer
 
 
@@ -67,18 +67,15 @@ class EmbeddingsAnswer(Answer):
     "is cut. Problem documents have the member `error` of OpenAI's errors too.",
     response_model=EmbeddingsAnswer,
 )
+@reads_only
 async def create_embeddings(services: Use, caller: Caller, body: EmbeddingsBody) -> Response:
-    collections = services.collections
-    resource = Resource("model", body.model, caller.tenant_id)
-    collections.authorizer.authorize(caller, Action.READ_DOCUMENTS, resource)
     texts = _texts(body.input)
     try:
-        width = collections.embedders.dimension(body.model)
-    except InvalidArgument as error:
-        raise InvalidArgument("model", error.fields["reason"]) from None
-    if body.dimensions not in (None, width):
-        raise InvalidArgument("dimensions", f"must be {width}, the width of {body.model}")
-    embedded = await collections.embedders.embed(body.model, texts, "document")
+        embedded = await services.embeddings.embed(
+            caller, body.model, texts, "document", body.dimensions
+        )
+    except (InvalidArgument, TooLarge) as error:
+        raise _as_asked(error) from None
     data = [
         {
             "object": "embedding",
@@ -95,15 +92,17 @@ def _texts(given: Any) -> list[str]:
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list):
         raise InvalidArgument("input", "must be a text or a list of texts")
-    if not texts:
-        raise InvalidArgument("input", "is empty")
-    if len(texts) > MAX_INPUTS:
-        raise TooLarge("input", MAX_INPUTS, "texts; send smaller batches")
     for row, text in enumerate(texts):
         if not isinstance(text, str):
             raise InvalidArgument(f"input[{row}]", "must be a text; tokens are not taken", row)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise InvalidArgument(f"input[{row}]", "is not valid Unicode", row) from None
     return texts
+
+
+def _as_asked(error: InvalidArgument | TooLarge) -> AkiDBError:
+    """The same complaint, with the name that OpenAI gives to the field."""
+    field = str(error.fields["field"])
+    if isinstance(error, TooLarge):
+        return TooLarge(_NAMES.get(field, field), error.fields["limit"], error.fields["unit"])
+    name, bracket, rest = field.partition("[")
+    field = f"{_NAMES.get(name, name)}{bracket}{rest}"
+    return InvalidArgument(field, error.fields["reason"], error.fields.get("row"))

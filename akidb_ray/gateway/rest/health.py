@@ -9,16 +9,17 @@ from akidb_ray.domain.errors import AkiDBError, Unavailable
 from akidb_ray.domain.health import BackupStatus, CatalogHealth
 from akidb_ray.gateway.rest.answers import json_response
 from akidb_ray.gateway.rest.context import Caller, Use
+from akidb_ray.gateway.rest.health_schemas import AliveAnswer, ClusterHealthAnswer, ReadyAnswer
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz", summary="Whether this process runs")
+@router.get("/healthz", summary="Whether this process runs", response_model=AliveAnswer)
 async def healthz() -> Response:
     return json_response({"status": "ok"})
 
 
-@router.get("/readyz", summary="Whether requests can be answered now")
+@router.get("/readyz", summary="Whether requests can be answered now", response_model=ReadyAnswer)
 async def readyz(services: Use) -> Response:
     if not services.copy.is_loaded:
         await services.copy.catch_up()
@@ -28,7 +29,11 @@ async def readyz(services: Use) -> Response:
     return json_response({"status": "ready"})
 
 
-@router.get("/v2/cluster/health", summary="What this cluster holds")
+@router.get(
+    "/v2/cluster/health",
+    summary="What this cluster holds",
+    response_model=ClusterHealthAnswer,
+)
 async def cluster_health(services: Use, caller: Caller) -> Response:
     health = await services.cluster.health(caller)
     return json_response(

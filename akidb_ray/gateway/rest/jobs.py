@@ -8,6 +8,7 @@ from akidb_ray.domain.jobs import Job, JobState
 from akidb_ray.gateway.rest.answers import job_json, json_response
 from akidb_ray.gateway.rest.context import Caller, Use
 from akidb_ray.gateway.rest.lists import JobList, listing_of, page_response
+from akidb_ray.gateway.rest.refusals import may_refuse
 from akidb_ray.gateway.rest.schemas import JobAnswer, JobsAnswer
 from akidb_ray.gateway.services import Services
 
@@ -37,7 +38,12 @@ async def removal_response(services: Services, job: Job, wait_s: float) -> Respo
     return json_response(job_json(job), 202, {"location": f"/v2/jobs/{job.job_id}"})
 
 
-@router.get("", summary="List jobs, of one tenant or all", response_model=JobsAnswer)
+@router.get(
+    "",
+    summary="List jobs, of one tenant or all",
+    response_model=JobsAnswer,
+    responses=may_refuse(404),
+)
 async def list_jobs(services: Use, caller: Caller, query: Annotated[JobList, Query()]) -> Response:
     jobs = await services.jobs.list(caller, listing_of(query, query.state), query.tenant)
     return page_response("jobs", jobs, job_json)
@@ -53,6 +59,7 @@ async def get_job(services: Use, caller: Caller, job: str) -> Response:
     summary="Ask a job to stop at its next step",
     description="Only a purge can be cancelled: what is half deleted has no way back.",
     response_model=JobAnswer,
+    responses=may_refuse(409),
 )
 async def cancel_job(services: Use, caller: Caller, job: str) -> Response:
     return json_response(job_json(await services.jobs.cancel(caller, job)))

@@ -2,24 +2,13 @@
 
 import json
 import logging
-import sys
-import uuid
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
+from fastapi import Response
 
-from akidb_ray.domain.errors import (
-    AkiDBError,
-    Corrupt,
-    Internal,
-    InvalidArgument,
-    Malformed,
-    NotFound,
-    Unauthenticated,
-)
+from akidb_ray.domain.errors import AkiDBError, Corrupt, Internal, Unauthenticated
 from akidb_ray.gateway.error_table import HTTP_STATUS, RETRY_AFTER_S, TITLES
 
 PROBLEM_JSON = "application/problem+json"
@@ -40,16 +29,18 @@ _log = logging.getLogger(__name__)
 
 
 def new_request_id() -> str:
-    return uuid.uuid4().hex
+    # To be told apart is all that it has to be; the system's randomness takes longer than a route.
+    return f"{random.getrandbits(128):032x}"
 
 
 def problem_of(error: AkiDBError, request_id: str) -> dict[str, Any]:
     """One of our errors as a problem document."""
     kind = type(error)
     shown, fields = error.detail, error.fields
+    if HTTP_STATUS[kind] >= 500:
+        _log_failure(error, request_id)
     if isinstance(error, (Internal, Corrupt)):
         # What broke is for the operator; the client gets the id to ask with.
-        _log.error("request %s: %s", request_id, error.detail, exc_info=error)
         fields = {}
         shown = f"something broke in the server; its log says more under request {request_id}"
     return {
@@ -74,6 +65,32 @@ def problem_response(error: AkiDBError, request_id: str, path: str) -> Response:
     return _response(problem_of(error, request_id), path, headers)
 
 
+def defect_of(error: Exception) -> Internal:
+    """What no one foresaw."""
+    defect = Internal(f"{type(error).__name__}: {error}")
+    defect.__cause__ = error
+    return defect
+
+
+def method_problem(method: str, allowed: Collection[str], request_id: str, path: str) -> Response:
+    problem = {
+        "type": "urn:akidb:error:method_not_allowed",
+        "title": "Method not allowed",
+        "status": 405,
+        "detail": f"{method} is not allowed here",
+        "code": "method_not_allowed",
+        "request_id": request_id,
+    }
+    return _response(problem, path, {"allow": ", ".join(sorted(allowed))})
+
+
+def _log_failure(error: AkiDBError, request_id: str) -> None:
+    if isinstance(error, (Internal, Corrupt)):
+        _log.error("request %s: %s", request_id, error.detail, exc_info=error)
+    else:
+        _log.warning("request %s: %s: %s", request_id, error.code, error.detail)
+
+
 def _response(problem: dict[str, Any], path: str, headers: Mapping[str, str]) -> Response:
     if path == OPENAI_PATH:
         problem["error"] = {
@@ -85,100 +102,3 @@ def _response(problem: dict[str, Any], path: str, headers: Mapping[str, str]) ->
     # In ASCII: a detail may quote what was sent, lone surrogates included.
     content = json.dumps(problem, default=str)
     return Response(content, problem["status"], headers, PROBLEM_JSON)
-
-
-def add_error_handlers(app: FastAPI) -> None:
-    """Turn every exception into a problem document."""
-
-    async def ours(request: Request, error: Exception) -> Response:
-        assert isinstance(error, AkiDBError)
-        return problem_response(error, request.state.request_id, request.url.path)
-
-    async def validation(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        complaint = _first_complaint(error.errors())
-        return problem_response(complaint, request.state.request_id, request.url.path)
-
-    async def routing(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return _routing_problem(request, error)
-
-    async def unknown(request: Request, error: Exception) -> Response:
-        ours = Internal(f"{type(error).__name__}: {error}")
-        ours.__cause__ = error
-        request_id = request.state.request_id
-        answer = problem_response(ours, request_id, request.url.path)
-        # This handler runs outside of the frame that adds the id to all other answers.
-        if "x-request-id" not in request.headers:
-            answer.headers["x-request-id"] = request_id
-        return answer
-
-    app.add_exception_handler(AkiDBError, ours)
-    app.add_exception_handler(RequestValidationError, validation)
-    app.add_exception_handler(HTTPException, routing)
-    app.add_exception_handler(Exception, unknown)
-
-
-def _routing_problem(request: Request, error: HTTPException) -> Response:
-    request_id, path = request.state.request_id, request.url.path
-    if error.status_code == 404:
-        return problem_response(NotFound("route", path), request_id, path)
-    if error.status_code == 405:
-        detail = f"{request.method} is not allowed here"
-        body = {
-            "type": "urn:akidb:error:method_not_allowed",
-            "title": "Method not allowed",
-            "status": 405,
-            "detail": detail,
-            "code": "method_not_allowed",
-            "request_id": request_id,
-        }
-        return _response(body, path, error.headers or {})
-    return problem_response(_unreadable(error), request_id, path)
-
-
-def _unreadable(error: HTTPException) -> Malformed:
-    """What kept the body from being parsed, as far as it is known."""
-    cause = error.__cause__
-    if isinstance(cause, UnicodeDecodeError):
-        return Malformed(f"the body is not UTF-8: {cause.reason} at byte {cause.start}")
-    if isinstance(cause, RecursionError):
-        return Malformed("the body is not JSON that can be read: it is nested too deeply")
-    if isinstance(cause, ValueError):
-        # Of what Python's JSON can't parse, only this is no JSONDecodeError.
-        digits = sys.get_int_max_str_digits()
-        return Malformed(f"the body holds a whole number of more than {digits} digits")
-    return Malformed(str(error.detail))
-
-
-def _first_complaint(complaints: Sequence[Any]) -> AkiDBError:
-    """What pydantic found first, with the field's path as a person writes it."""
-    first = complaints[0]
-    if first["type"] == "json_invalid":
-        reason = first.get("ctx", {}).get("error", "")
-        return Malformed(f"the body is not JSON: {reason} at character {first['loc'][-1]}")
-    parts = _path(first)
-    row = next((part for part in parts if isinstance(part, int)), None)
-    reason = str(first["msg"])
-    if first["type"] == "extra_forbidden":
-        reason = "is not known here"
-    elif first["type"] == "missing":
-        # A name that is misspelt is both missing and not known.
-        others = [each for each in complaints if each["type"] == "extra_forbidden"]
-        beside = [_written(_path(each)) for each in others if _path(each)[:-1] == parts[:-1]]
-        unknown = "".join(f"; {name} is not known here" for name in beside)
-        reason = f"is required{unknown}"
-    return InvalidArgument(_written(parts) or "body", reason, row)
-
-
-def _path(complaint: Any) -> list[str | int]:
-    where, *rest = complaint["loc"]
-    return rest if where in ("body", "query", "path", "header") else [where, *rest]
-
-
-def _written(path: Sequence[str | int]) -> str:
-    """As a person writes it: `documents[1].id`."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
-    return text

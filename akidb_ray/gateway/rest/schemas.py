@@ -20,6 +20,10 @@ from akidb_ray.domain.tenancy import DatabaseState, TenantStatus
 _ID = "0198c0de-7a11-7000-8000-000000000001"
 
 
+def _shown(example: Any) -> Any:
+    return Field(examples=[example])
+
+
 class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -48,7 +52,7 @@ class ProblemAnswer(BaseModel):
 class Kept(Answer):
     """`version` is raised by each change; it is the `ETag` too."""
 
-    version: int = Field(examples=[1])
+    version: int = _shown(1)
     created_at: datetime
     updated_at: datetime
 
@@ -56,43 +60,43 @@ class Kept(Answer):
 class QuotasAnswer(Answer):
     """null: no limit."""
 
-    memory_quota_bytes: int
-    storage_quota_bytes: int
-    qps_quota: int
-    max_collections: int | None
-    max_vectors_per_collection: int | None
+    memory_quota_bytes: int = _shown(34_359_738_368)
+    storage_quota_bytes: int = _shown(1_099_511_627_776)
+    qps_quota: int = _shown(200)
+    max_collections: int | None = _shown(10)
+    max_vectors_per_collection: int | None = _shown(None)
 
 
 class TenantAnswer(Kept):
-    tenant_id: str = Field(examples=[_ID])
-    slug: str = Field(examples=["acme"])
-    name: str = Field(examples=["Acme"])
-    status: TenantStatus
-    external_id: str | None
+    tenant_id: str = _shown(_ID)
+    slug: str = _shown("acme")
+    name: str = _shown("Acme")
+    status: TenantStatus = _shown("active")
+    external_id: str | None = _shown(None)
     quotas: QuotasAnswer
-    metadata: dict[str, Any]
+    metadata: dict[str, Any] = _shown({"tier": "gold"})
 
 
 class DatabaseAnswer(Kept):
-    database_id: str = Field(examples=[_ID])
-    tenant_id: str
-    name: str = Field(examples=["main"])
-    description: str
-    state: DatabaseState
+    database_id: str = _shown(_ID)
+    tenant_id: str = _shown(_ID)
+    name: str = _shown("main")
+    description: str = _shown("")
+    state: DatabaseState = _shown("ready")
     schema_version: int
 
 
 class ShardStatusAnswer(Answer):
-    number: int
-    store_id: str
-    documents: int
-    unindexed: int
+    number: int = _shown(0)
+    store_id: str = _shown(_ID)
+    documents: int = _shown(17_016)
+    unindexed: int = _shown(0)
     indexing: bool
-    memory_bytes: int
-    mapped_bytes: int
-    segments: int
-    sequence: int
-    wal_bytes: int
+    memory_bytes: int = _shown(31_457_280)
+    mapped_bytes: int = _shown(26_136_576)
+    segments: int = _shown(2)
+    sequence: int = _shown(412)
+    wal_bytes: int = _shown(1_048_576)
 
 
 class StatusAnswer(Answer):
@@ -100,33 +104,33 @@ class StatusAnswer(Answer):
     same.
     """
 
-    documents: int
-    unindexed: int
+    documents: int = _shown(17_016)
+    unindexed: int = _shown(0)
     indexing: bool
-    memory_bytes: int
+    memory_bytes: int = _shown(31_457_280)
     shards: list[ShardStatusAnswer]
 
 
 class CollectionAnswer(Kept):
-    collection_id: str = Field(examples=[_ID])
-    database_id: str
-    name: str = Field(examples=["films"])
-    description: str
-    state: CollectionState
-    dimension: int = Field(examples=[384])
-    metric: Metric
-    shard_count: int
-    index_kind: IndexKind
-    hnsw_m: int
-    hnsw_ef_construction: int
-    hnsw_engine: HnswEngine
-    language: Language
-    embedding_model: str | None
-    replica_factor: int
-    tiering_policy: TieringPolicy
-    sync_policy: SyncPolicy
-    wal_retention_seconds: int
-    max_doc_count: int
+    collection_id: str = _shown(_ID)
+    database_id: str = _shown(_ID)
+    name: str = _shown("films")
+    description: str = _shown("")
+    state: CollectionState = _shown("ready")
+    dimension: int = _shown(384)
+    metric: Metric = _shown("cosine")
+    shard_count: int = _shown(1)
+    index_kind: IndexKind = _shown("hnsw")
+    hnsw_m: int = _shown(32)
+    hnsw_ef_construction: int = _shown(200)
+    hnsw_engine: HnswEngine = _shown("faiss")
+    language: Language = _shown("english")
+    embedding_model: str | None = _shown("all-MiniLM-L6-v2")
+    replica_factor: int = _shown(1)
+    tiering_policy: TieringPolicy = _shown("memory")
+    sync_policy: SyncPolicy = _shown("continuous")
+    wal_retention_seconds: int = _shown(604_800)
+    max_doc_count: int = _shown(50_000_000)
 
 
 class CollectionStatusAnswer(CollectionAnswer):
@@ -140,20 +144,20 @@ class JobAnswer(Kept):
     or, while it runs, what keeps it from going on.
     """
 
-    job_id: str = Field(examples=[_ID])
-    kind: JobKind
-    state: JobState
-    tenant_id: str
-    subject_id: str
-    subject: str = Field(examples=["films"])
-    total: int
-    done: int
-    error: str | None
+    job_id: str = _shown(_ID)
+    kind: JobKind = _shown("delete_collection")
+    state: JobState = _shown("running")
+    tenant_id: str = _shown(_ID)
+    subject_id: str = _shown(_ID)
+    subject: str = _shown("films")
+    total: int = _shown(1)
+    done: int = _shown(0)
+    error: str | None = _shown(None)
     cancel_requested: bool
 
 
 class PageAnswer(Answer):
-    next_cursor: str | None = Field(description="Null on the last page.")
+    next_cursor: str | None = Field(description="Null on the last page.", examples=[None])
 
 
 class TenantsAnswer(PageAnswer):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
 from akidb_ray.domain.errors import AkiDBError, InvalidArgument
 from akidb_ray.domain.filter_parsing import parse_filter
@@ -12,7 +12,7 @@ from akidb_ray.gateway.rest.answers import Stopwatch, json_response
 from akidb_ray.gateway.rest.arrow_results import ARROW_ANSWER, results_stream, wants_arrow
 from akidb_ray.gateway.rest.arrow_stream import arrow_body, arrow_response
 from akidb_ray.gateway.rest.batch_limits import check_batch_of_searches
-from akidb_ray.gateway.rest.context import COLLECTION_PATH, Caller, InCollection, Use
+from akidb_ray.gateway.rest.context import COLLECTION_PATH, Call, Caller, InCollection, Use
 from akidb_ray.gateway.rest.document_answers import facet_json, found_json, group_json
 from akidb_ray.gateway.rest.document_schemas import (
     BatchAnswer,
@@ -20,13 +20,14 @@ from akidb_ray.gateway.rest.document_schemas import (
     GroupsAnswer,
     SearchedAnswer,
 )
-from akidb_ray.gateway.rest.json_route import JsonRoute
+from akidb_ray.gateway.rest.leaving import reads_only
 from akidb_ray.gateway.rest.problems import problem_of
+from akidb_ray.gateway.rest.refusals import may_refuse
 from akidb_ray.gateway.rest.search_bodies import BatchBody, FacetsBody, GroupsBody, SearchBody
 from akidb_ray.gateway.rest.vectors import EncodingFormat
 from akidb_ray.service.search import SearchAnswer
 
-router = APIRouter(prefix=COLLECTION_PATH, tags=["search"], route_class=JsonRoute)
+router = APIRouter(prefix=COLLECTION_PATH, tags=["search"], responses=may_refuse(409))
 
 
 @router.post(
@@ -35,12 +36,13 @@ router = APIRouter(prefix=COLLECTION_PATH, tags=["search"], route_class=JsonRout
     response_model=SearchedAnswer,
     responses=ARROW_ANSWER,
 )
+@reads_only
 async def search(
-    services: Use, caller: Caller, ref: InCollection, body: SearchBody, request: Request
+    services: Use, caller: Caller, ref: InCollection, body: SearchBody, call: Call
 ) -> Response:
     watch = Stopwatch()
     answer = await services.search.search(caller, ref, body.request())
-    if wants_arrow(request):
+    if wants_arrow(call):
         return arrow_response(results_stream([answer], watch.took_ms))
     found = found_json(answer, body.encoding_format)
     return json_response({**found, "took_ms": watch.took_ms})
@@ -53,8 +55,9 @@ async def search(
     responses=ARROW_ANSWER,
     openapi_extra=arrow_body("vector, text and id, one of them in each row"),
 )
+@reads_only
 async def search_batch(
-    services: Use, caller: Caller, ref: InCollection, body: BatchBody, request: Request
+    services: Use, caller: Caller, ref: InCollection, body: BatchBody, call: Call
 ) -> Response:
     watch = Stopwatch()
     check_batch_of_searches([(search.limit, search.offset) for search in body.searches])
@@ -66,10 +69,10 @@ async def search_batch(
             raise error.inside(f"searches[{row}].", row) from None
     answers = await services.search.batch(caller, ref, requests)
     refuse_bad_values(answers)
-    if wants_arrow(request):
+    if wants_arrow(call):
         return arrow_response(results_stream(all_found(answers), watch.took_ms))
     encodings = [search.encoding_format for search in body.searches]
-    return batch_response(answers, encodings, request.state.request_id, watch)
+    return batch_response(answers, encodings, call.request_id, watch)
 
 
 @router.post(
@@ -77,6 +80,7 @@ async def search_batch(
     summary="Find the best documents of each value at a payload path",
     response_model=GroupsAnswer,
 )
+@reads_only
 async def search_groups(
     services: Use, caller: Caller, ref: InCollection, body: GroupsBody
 ) -> Response:
@@ -98,6 +102,7 @@ async def search_groups(
     summary="Count the most frequent values at a payload path",
     response_model=FacetsAnswer,
 )
+@reads_only
 async def facets(services: Use, caller: Caller, ref: InCollection, body: FacetsBody) -> Response:
     watch = Stopwatch()
     query = FacetQuery(body.key, body.limit, parse_filter(body.filter))

@@ -141,6 +141,13 @@ class BatchBody(Body):
 class GroupsBody(WhatToFind):
     """The best groups by their best document. Mode `hybrid` is not taken."""
 
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"text": "a heist that goes wrong", "key": "director", "limit": 5}]
+        },
+    )
+
     key: str = Field(
         description="Path into the payload. A document with an array there is in the group of each "
         "of its elements, one without a value in none.",
@@ -169,6 +176,11 @@ class GroupsBody(WhatToFind):
 
 class FacetsBody(Body):
     """The most frequent values at a path among the documents that pass."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"key": "genres", "filter": {"year": {"$gte": 1990}}}]},
+    )
 
     key: str = Field(description="Path into the payload.", examples=["genres"])
     limit: WholeNumber = Field(10, description="1 to 10,000.")

@@ -24,6 +24,7 @@ from akidb_ray.gateway.rest.conditions import (
 from akidb_ray.gateway.rest.context import Caller, Use
 from akidb_ray.gateway.rest.jobs import BEGUN, removal_response
 from akidb_ray.gateway.rest.lists import Deletion, TenantList, listing_of, page_response
+from akidb_ray.gateway.rest.refusals import may_refuse
 from akidb_ray.gateway.rest.schemas import TenantAnswer, TenantsAnswer
 
 router = APIRouter(prefix="/v2/tenants", tags=["tenants"])
@@ -32,7 +33,7 @@ router = APIRouter(prefix="/v2/tenants", tags=["tenants"])
 @router.post(
     "",
     status_code=201,
-    responses={201: ETAG},
+    responses={201: ETAG, **may_refuse(409)},
     summary="Create a tenant",
     response_model=TenantAnswer,
 )
@@ -62,7 +63,10 @@ async def get_tenant(services: Use, caller: Caller, tenant: str) -> Response:
 
 
 @router.patch(
-    "/{tenant}", summary="Change a tenant", responses={200: ETAG}, response_model=TenantAnswer
+    "/{tenant}",
+    summary="Change a tenant",
+    responses={200: ETAG, **may_refuse(409, 412)},
+    response_model=TenantAnswer,
 )
 async def update_tenant(
     services: Use, caller: Caller, tenant: str, body: TenantChanges, version: MatchedVersion
@@ -77,7 +81,7 @@ async def update_tenant(
 @router.post(
     "/{tenant}/suspend",
     summary="Suspend a tenant: it reads and writes nothing until it is resumed",
-    responses={200: ETAG},
+    responses={200: ETAG, **may_refuse(409, 412)},
     response_model=TenantAnswer,
 )
 async def suspend_tenant(
@@ -95,7 +99,7 @@ async def suspend_tenant(
 @router.post(
     "/{tenant}/resume",
     summary="Let a suspended tenant go on",
-    responses={200: ETAG},
+    responses={200: ETAG, **may_refuse(409, 412)},
     response_model=TenantAnswer,
 )
 async def resume_tenant(
@@ -113,7 +117,7 @@ async def resume_tenant(
 @router.delete(
     "/{tenant}",
     summary="Decommission a tenant for good; its data stays until it is purged",
-    responses={200: ETAG},
+    responses={200: ETAG, **may_refuse(409, 412)},
     response_model=TenantAnswer,
 )
 async def decommission_tenant(
@@ -127,7 +131,7 @@ async def decommission_tenant(
     "/{tenant}/purge",
     status_code=204,
     summary="Remove a decommissioned tenant with all that is in it",
-    responses=BEGUN,
+    responses={**BEGUN, **may_refuse(409)},
     dependencies=[NoVersion],
 )
 async def purge_tenant(

@@ -94,7 +94,7 @@ async def test_openapi_describes_problems_with_their_fields(client: httpx.AsyncC
     answer = (await client.get("/v2/tenants/nope")).json()
     for operations in openapi["paths"].values():
         for operation in operations.values():
-            content = operation["responses"]["4XX"]["content"]["application/problem+json"]
+            content = operation["responses"]["422"]["content"]["application/problem+json"]
             problem = _resolved(openapi, content["schema"])
             assert set(answer) - {"id"} <= set(problem["properties"])
             assert set(problem["required"]) <= set(answer)

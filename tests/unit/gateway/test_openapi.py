@@ -5,7 +5,10 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
+from akidb_ray.gateway.rest.contract import ROUTERS
+from akidb_ray.gateway.rest.contract import contract as contract_document
 from tests.unit.gateway.films import FILMS, ORIGIN, film, post, put
 
 C = "/v2/tenants/{tenant}/databases/{database}/collections/{collection}"
@@ -44,22 +47,50 @@ def operations(contract: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
     }
 
 
-async def test_every_route_is_there_with_schemas_of_body_and_answer(
+async def test_every_operation_is_described_from_its_name_to_its_answers(
     contract: dict[str, Any],
 ) -> None:
     shown = operations(contract)
     assert set(shown) >= ROUTES
-    for method, path in ROUTES:
-        operation = shown[method, path]
-        assert operation["summary"], path
-        answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
-        assert "$ref" in answer, path
-        for status in ("4XX", "5XX"):
-            problem = operation["responses"][status]["content"]["application/problem+json"]
-            assert problem["schema"] == {"$ref": "#/components/schemas/ProblemAnswer"}
-        if method not in ("get", "delete"):
-            body = operation["requestBody"]["content"]["application/json"]["schema"]
-            assert "$ref" in body, path
+    ids = [operation["operationId"] for operation in shown.values()]
+    assert len(set(ids)) == len(ids)
+    for place, operation in shown.items():
+        assert operation["summary"], place
+        assert operation["tags"], place
+        good = {s: a for s, a in operation["responses"].items() if s.startswith("2")}
+        assert good, place
+        for status, answer in good.items():
+            if status == "204":
+                assert "content" not in answer, place
+                continue
+            told = answer["content"]["application/json"]
+            assert "$ref" in told["schema"], place
+            _check(told["example"], told["schema"], contract["components"]["schemas"], str(place))
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        assert body is None or body["example"] is not None, place
+
+
+async def test_every_refusal_is_a_problem_with_an_example(contract: dict[str, Any]) -> None:
+    for place, operation in operations(contract).items():
+        refusals = {s: a for s, a in operation["responses"].items() if s[0] in "45"}
+        assert {"413", "422", "500", "503"} <= set(refusals), place
+        assert ("401" in refusals) == ("403" in refusals) == ("security" in operation), place
+        assert ("400" in refusals) == ("requestBody" in operation), place
+        assert ("404" in refusals) == ("{" in place[1] or place[1] == "/v2/jobs"), place
+        for status, refusal in refusals.items():
+            problem = refusal["content"]["application/problem+json"]
+            assert problem["schema"] == {"$ref": "#/components/schemas/ProblemAnswer"}, place
+            assert problem["example"]["status"] == int(status), place
+            assert f"`{problem['example']['code']}`" in refusal["description"], place
+
+
+async def test_examples_of_bodies_are_taken_by_their_schemas() -> None:
+    for route in (route for each in ROUTERS for route in each.routes):
+        if isinstance(route, APIRoute) and route.body_field is not None:
+            operation = contract_document()["paths"][route.path_format]
+            told = operation[min(route.methods or ()).lower()]["requestBody"]["content"]
+            _, errors = route.body_field.validate(told["application/json"]["example"])
+            assert not errors, route.path
 
 
 async def test_what_is_taken_and_given_in_arrow_is_said(contract: dict[str, Any]) -> None:

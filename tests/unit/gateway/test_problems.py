@@ -11,6 +11,7 @@ from akidb_ray.domain.errors import AkiDBError, Corrupt, Internal, RateLimited, 
 from akidb_ray.gateway.error_table import HTTP_STATUS, TITLES
 from akidb_ray.gateway.rest.problems import problem_response
 from tests.in_process import Database
+from tests.unit.gateway.films import FILMS
 
 
 def test_every_kind_of_error_has_a_status_and_a_title() -> None:
@@ -85,3 +86,16 @@ async def test_a_misspelt_name_is_reported_beside_the_one_that_is_missing(
     answer = await client.put(path, json={"documents": [{"di": "1"}], "colour": 1})
     assert answer.json()["field"] == "documents[0].id"
     assert answer.json()["reason"] == "is required; documents[0].di is not known here"
+
+
+async def test_the_log_names_the_request_of_each_failure(
+    database: Database, films: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    database.hosts.down.update(database.stores)
+    with caplog.at_level(logging.WARNING):
+        failed = await films.post(f"{FILMS}/count", json={}, headers={"x-request-id": "mine"})
+        await films.get(f"{FILMS}/documents/a", headers={"x-request-id": "yours"})
+    assert failed.status_code == 503
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.partition(": ")[0] for line in lines] == ["request mine", "request yours"]
+    assert "unavailable" in lines[0]

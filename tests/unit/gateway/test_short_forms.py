@@ -3,14 +3,17 @@
 from uuid import UUID
 
 import httpx
+import pyarrow as pa
 import pytest
 
 from akidb_ray.access.authorization import ROOT, Principal
 from akidb_ray.domain.ids import TenantId
+from akidb_ray.gateway.rest.arrow_stream import ARROW_STREAM
 from akidb_ray.gateway.rest.short_forms import full_form
 from tests.serving import COLLECTIONS
 from tests.unit.gateway.films import film
 
+VECTORS = pa.list_(pa.float32(), 16)
 SHORT = ["/v1/collections", "/collections"]
 
 
@@ -106,3 +109,62 @@ async def test_documents_are_written_and_found_by_the_short_paths(
         answer = await films.request(method, path, json=body)
         assert answer.status_code == 200, (method, path, answer.text)
     assert (await films.post(f"{collection}/count", json={})).json() == {"count": 2}
+
+
+@pytest.mark.parametrize("short", SHORT)
+async def test_each_path_of_a_collection_has_its_short_form(
+    films: httpx.AsyncClient, short: str
+) -> None:
+    """Whatever the long form answers, the short one does."""
+    paths = (await films.get("/openapi.json")).json()["paths"]
+    long = COLLECTIONS.replace("default", "{tenant}", 1).replace("default", "{database}")
+    below = [path for path in paths if path.startswith(long)]
+    assert len(below) > 12
+    for path in below:
+        rest = path.removeprefix(long).replace("{collection}", "films")
+        rest = rest.replace("{document_id}", "tt01")
+        for method in paths[path]:
+            if method == "delete":
+                continue
+            body = None if method == "get" else {"nothing": 1}
+            answers = [
+                await films.request(method, f"{base}{rest}", json=body)
+                for base in (COLLECTIONS, short)
+            ]
+            statuses = {answer.status_code for answer in answers}
+            assert len(statuses) == 1, (method, path, [answer.text for answer in answers])
+            assert statuses <= {200, 404, 422}, (method, path)
+            shown = [{**answer.json(), "request_id": None} for answer in answers]
+            assert shown[0] == shown[1], (method, path)
+
+
+@pytest.mark.parametrize("short", SHORT)
+async def test_one_document_is_deleted_by_the_short_paths_on_its_version_only(
+    films: httpx.AsyncClient, short: str
+) -> None:
+    await films.put(f"{short}/films/documents", json={"documents": [film(1)]})
+    one = f"{short}/films/documents/tt01"
+    etag = (await films.get(one)).headers["etag"]
+    assert (await films.delete(one, headers={"if-match": '"9999"'})).status_code == 412
+    assert (await films.delete(one, headers={"if-match": etag})).status_code == 200
+
+
+@pytest.mark.parametrize("short", SHORT)
+async def test_arrow_is_taken_and_given_by_the_short_paths(
+    films: httpx.AsyncClient, short: str
+) -> None:
+    table = pa.table({"id": ["a", "b"], "vector": pa.array([[0.0] * 16] * 2, VECTORS)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    headers = {"content-type": ARROW_STREAM}
+    content = sink.getvalue().to_pybytes()
+    for method in ("PUT", "POST"):
+        written = await films.request(
+            method, f"{short}/films/documents", content=content, headers=headers
+        )
+        assert written.json()["acknowledged"] == 2
+    found = await films.post(
+        f"{short}/films/search", json={"id": "a"}, headers={"accept": ARROW_STREAM}
+    )
+    assert pa.ipc.open_stream(found.content).read_all()["id"].to_pylist() == ["b"]
