@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from akidb_ray.cluster.local_ray import free_ports, start_local_ray, stop_local_ray
-from akidb_ray.settings import EmbeddingSettings, ServerSettings, Settings
+from akidb_ray.settings import EmbeddingSettings, ServerSettings, Settings, ShardSettings
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,12 @@ class Cluster:
 @contextlib.contextmanager
 def running_cluster(folder: Path, key: str) -> Iterator[Cluster]:
     """Start Ray and the database on `folder`; end both afterwards."""
+    port, grpc_port = free_ports(2)
     settings = replace(
         Settings(),
-        server=ServerSettings(port=free_ports(1)[0]),
+        server=ServerSettings(port=port, grpc_port=grpc_port),
+        # Merges that wait for the end of writing need not wait for long.
+        shard=ShardSettings(settle_s=5.0),
         embedding=EmbeddingSettings(models=()),
     )
     try:
@@ -50,11 +53,14 @@ def running_cluster(folder: Path, key: str) -> Iterator[Cluster]:
 
         os.environ["AKIDB_ROOT_KEY"] = key
         ray.init(address=own.address, namespace="akidb", log_to_driver=False)
-        asyncio.run(bootstrap.claim(folder, settings))
-        bootstrap.start(folder, settings, own_ray=True, open_to_all=False, announce=print)
-        services = bootstrap.build_services(settings, [], open_to_all=False)
-        yield Cluster(settings.server.port, key, services, services.documents.hosts)
-        bootstrap.stop(own_ray=True, serve_ran_before=False)
-        ray.shutdown()
+        try:
+            asyncio.run(bootstrap.claim(folder, settings))
+            bootstrap.start(folder, settings, own_ray=True, open_to_all=False, announce=print)
+            services = bootstrap.build_services(settings, [], open_to_all=False)
+            yield Cluster(settings.server.port, key, services, services.documents.hosts)
+            bootstrap.stop(own_ray=True, serve_ran_before=False)
+        finally:
+            # A driver that has not left dies with Ray, and with it what went wrong before.
+            ray.shutdown()
     finally:
         stop_local_ray(folder)
