@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import psutil
 
-from akidb_ray.cluster.local_ray import INSTANCE_VARIABLE, free_ports, instance_id, stop_local_ray
+from akidb_ray.cluster.local_ray import free_ports, instance_id, processes_of, stop_local_ray
 
 ROOT_KEY = "root-key-of-the-tests-0123456789"
 STOP_TIMEOUT_S = 30.0
@@ -102,10 +102,9 @@ class ServerProcess:
     def processes(self, name: str = "") -> list[psutil.Process]:
         """Processes that this server started and whose command line holds `name`."""
         found = []
-        for process in psutil.process_iter():
+        for process in processes_of(self.instance):
             with contextlib.suppress(psutil.Error):
-                ours = process.environ().get(INSTANCE_VARIABLE) == self.instance
-                if ours and name in " ".join(process.cmdline()):
+                if name in " ".join(process.cmdline()):
                     found.append(process)
         return found
 

@@ -54,7 +54,7 @@ def instance_folder(instance: str) -> Path:
 
 def end_processes(instance: str) -> int:
     """Kill every process that this instance started and that still runs; return how many."""
-    found = [process for process in psutil.process_iter() if _belongs_to(process, instance)]
+    found = processes_of(instance)
     for process in found:
         with contextlib.suppress(psutil.Error):
             process.kill()
@@ -62,15 +62,29 @@ def end_processes(instance: str) -> int:
     return len(found)
 
 
+def processes_of(instance: str) -> list[psutil.Process]:
+    """Every process that this instance started and that still runs, apart from this one."""
+    return [process for process in psutil.process_iter() if _belongs_to(process, instance)]
+
+
 def _belongs_to(process: psutil.Process, instance: str) -> bool:
     try:
         return (
             process.pid != os.getpid()
             and process.status() != psutil.STATUS_ZOMBIE
-            and bool(process.environ().get(INSTANCE_VARIABLE) == instance)
+            and _was_told(process, f"{INSTANCE_VARIABLE}={instance}")
         )
-    except psutil.Error:
+    except (OSError, psutil.Error):
         return False
+
+
+def _was_told(process: psutil.Process, assignment: str) -> bool:
+    """Whether the variable stands in the environment that the process began with."""
+    if sys.platform != "linux":
+        return assignment in (f"{name}={value}" for name, value in process.environ().items())
+    # Some of Ray's processes write their title over the beginning of their environment, and psutil
+    # reads it only up to there.
+    return assignment.encode() in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
 
 
 def haproxy_available() -> bool:
@@ -154,6 +168,8 @@ def start_local_ray(data_dir: Path, settings: RaySettings) -> LocalRay:
     shared = {
         **serve_environment(folder),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray lets its workers wait for all others of the machine. Ours answer people.
+        "RAY_worker_niceness": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
     }

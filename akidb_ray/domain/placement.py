@@ -7,7 +7,6 @@ per shard. The stored placement decides where a shard lives; `place_shards` only
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
 
 from akidb_ray.domain.errors import Unavailable
 from akidb_ray.domain.ids import SLOT_COUNT, CollectionId, StoreId, TenantId
@@ -20,9 +19,6 @@ class ShardKey:
     tenant_id: TenantId
     collection_id: CollectionId
     number: int
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return ShardKey, (self.tenant_id, self.collection_id, self.number)
 
     @property
     def path(self) -> PurePosixPath:
