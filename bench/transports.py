@@ -56,7 +56,7 @@ class Echo:
 
     def __init__(self, node_id: str, folder: str, address: str) -> None:
         self._where = node_id, Path(folder) / f"{node_id[:8]}.sock", address
-        self._server = HostServer({"ask": self.ask}, {})
+        self._server = HostServer({"ask": self.ask})
         hit = [Hit(f"tt{n:07}", 0.5, n, b'{"year":1999,"genres":["drama"]}') for n in range(10)]
         self._found = ShardHits(hit)
 

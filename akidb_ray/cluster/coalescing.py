@@ -4,9 +4,11 @@ While calls are in flight, items queue up; the next call takes all that wait. An
 at once, so nothing is ever delayed to gather company. A caller that goes away is left out, or its
 answer is dropped; it harms nobody else in its batch. A call that nobody waits for any more is given
 up, so that a host that is stuck does not hold up those who come later for longer than they wait.
+One that takes long does not hold them up either: it no longer counts.
 """
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
@@ -19,6 +21,8 @@ _Batch = list[tuple[Item, asyncio.Future[Answer | AkiDBError]]]
 # While the answers of one call travel back, the host works on the next one.
 _CALLS_IN_FLIGHT = 2
 _ITEMS_PER_CALL = 64
+# Many times what a search takes.
+_SLOW_S = 0.05
 
 
 class Coalescer(Generic[Item, Answer]):
@@ -30,6 +34,11 @@ class Coalescer(Generic[Item, Answer]):
         self._call = call
         self._waiting: deque[tuple[Item, asyncio.Future[Answer | AkiDBError]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
+        self._slow: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self._waiting or self._running or self._slow)
 
     async def ask(self, items: Sequence[Item]) -> list[Answer | AkiDBError]:
         """The answers to these items, in their order."""
@@ -49,7 +58,8 @@ class Coalescer(Generic[Item, Answer]):
             if batch:
                 task = asyncio.create_task(self._answer(batch))
                 self._running.add(task)
-                task.add_done_callback(self._finished)
+                patience = asyncio.get_running_loop().call_later(_SLOW_S, self._is_slow, task)
+                task.add_done_callback(functools.partial(self._finished, patience))
                 _give_up_when_alone(task, [future for _, future in batch])
 
     async def _answer(self, batch: _Batch[Item, Answer]) -> None:
@@ -66,8 +76,15 @@ class Coalescer(Generic[Item, Answer]):
             if not future.done():
                 future.set_result(answer)
 
-    def _finished(self, task: "asyncio.Task[None]") -> None:
+    def _is_slow(self, task: "asyncio.Task[None]") -> None:
         self._running.discard(task)
+        self._slow.add(task)
+        self._start_calls()
+
+    def _finished(self, patience: asyncio.TimerHandle, task: "asyncio.Task[None]") -> None:
+        patience.cancel()
+        self._running.discard(task)
+        self._slow.discard(task)
         self._start_calls()
 
 

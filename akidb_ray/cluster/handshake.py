@@ -14,7 +14,7 @@ from akidb_ray import __version__
 from akidb_ray.domain.errors import Unavailable
 
 _CHALLENGE_BYTES = 32
-_VERSION = struct.Struct("<16s")
+_VERSION = struct.Struct("<64s")
 _TIMEOUT_S = 5.0
 _HOST = b"shard host"
 _GATEWAY = b"gateway"

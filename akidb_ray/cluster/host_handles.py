@@ -14,11 +14,11 @@ from akidb_ray.cluster.coalescing import Coalescer
 from akidb_ray.cluster.host_stream import HostStream
 from akidb_ray.cluster.ray_tls import client_tls
 from akidb_ray.domain.directory import CollectionPlace, Directory
-from akidb_ray.domain.errors import AkiDBError, Unavailable
-from akidb_ray.domain.ids import StoreId
+from akidb_ray.domain.errors import AkiDBError, DeadlineExceeded, Unavailable
+from akidb_ray.domain.ids import CollectionId, StoreId
 from akidb_ray.domain.placement import ShardKey
 from akidb_ray.domain.query import ShardRead, ShardSearch, ShardStatus, ShardTextStatistics
-from akidb_ray.domain.write import ShardWrite, WriteOutcome, is_repeatable
+from akidb_ray.domain.write import ShardWrite, WriteOutcome
 
 Answer = TypeVar("Answer")
 _SHARED = (ShardSearch, ShardTextStatistics)
@@ -33,7 +33,7 @@ class RayShardHosts:
         self._timeout_s = timeout_s
         self._actors: dict[str, NamedActor] = {}
         self._streams: dict[str, HostStream] = {}
-        self._searches: dict[StoreId, Coalescer[Any, Any]] = {}
+        self._searches: dict[tuple[StoreId, CollectionId], Coalescer[Any, Any]] = {}
 
     async def ask(
         self, store_id: StoreId, items: Sequence[ShardRead[Answer]]
@@ -42,20 +42,34 @@ class RayShardHosts:
         # for its slowest item.
         if not all(isinstance(item, _SHARED) for item in items):
             return await self._batch(store_id, "ask", items, again=True)
-        if store_id not in self._searches:
+        # Of one collection: nobody waits for what others have on the same host.
+        key = store_id, items[0].shard.collection_id
+        if key not in self._searches:
             call = functools.partial(self._batch, store_id, "ask", again=True)
-            self._searches[store_id] = Coalescer(call)
-        return await self._searches[store_id].ask(items)
+            self._searches[key] = Coalescer(call)
+        coalescer = self._searches[key]
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await coalescer.ask(items)
+        except TimeoutError:
+            return [DeadlineExceeded(f"{_what(store_id)} did not answer in time")] * len(items)
+        finally:
+            if coalescer.is_idle:
+                self._searches.pop(key, None)
 
     async def write(
         self, store_id: StoreId, items: Sequence[ShardWrite]
     ) -> list[WriteOutcome | AkiDBError]:
-        return await self._batch(store_id, "write", items, again=all(map(is_repeatable, items)))
+        # Without a key, not even the same documents may be written twice: somebody may have seen
+        # them meanwhile, and written others.
+        keyed = all(item.options.idempotency_key is not None for item in items)
+        return await self._batch(store_id, "write", items, again=keyed)
 
     async def alive(self, store_id: StoreId) -> bool:
         try:
             async with asyncio.timeout(_ALIVE_TIMEOUT_S):
                 await self._actor(store_id).call("store_id")
+                await self._stream(store_id).call("ask", [], again=True)
         except (AkiDBError, TimeoutError):
             return False
         return True

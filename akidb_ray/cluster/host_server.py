@@ -1,8 +1,8 @@
 """The host's end of the streams: where gateways ask and write.
 
 It listens on a Unix socket in a private folder, for gateways of the same node, and on the node's
-address, for all others. What a gateway gives up, or loses by going away, is ended when it is a
-read; a write that has begun goes on.
+address, for all others. What a gateway gives up, or loses by going away, is cancelled: no thread
+begins with it any more. What a thread has begun goes on to its end.
 """
 
 import asyncio
@@ -33,39 +33,43 @@ class HostEndpoint:
 
 
 class HostServer:
-    """Serves `reads` and `writes`, methods by name, which take a list of items."""
+    """Serves methods, by their names, that take a list of items."""
 
-    def __init__(self, reads: Mapping[str, Method], writes: Mapping[str, Method]) -> None:
-        self._reads = reads
-        self._methods = {**reads, **writes}
+    def __init__(self, methods: Mapping[str, Method]) -> None:
+        self._methods = methods
         self._secret = new_secret()
         self._servers: list[asyncio.Server] = []
         self._socket_path: Path | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self._writing: set[asyncio.Task[None]] = set()
 
     async def listen(
         self, node_id: str, socket_path: Path, address: str, tls: ssl.SSLContext | None
     ) -> HostEndpoint:
         """`socket_path` lies in a folder that is private to this user. Raises OSError."""
-        local = await asyncio.start_unix_server(self._accept, socket_path, limit=BUFFER_BYTES)
-        remote = await asyncio.start_server(self._accept, address, 0, ssl=tls, limit=BUFFER_BYTES)
-        self._servers = [local, remote]
         self._socket_path = socket_path
+        local = await asyncio.start_unix_server(self._accept, socket_path, limit=BUFFER_BYTES)
+        self._servers = [local]
+        try:
+            remote = await asyncio.start_server(
+                self._accept, address, 0, ssl=tls, limit=BUFFER_BYTES
+            )
+        except OSError:
+            await self.close()
+            raise
+        self._servers.append(remote)
         port = remote.sockets[0].getsockname()[1]
         return HostEndpoint(node_id, str(socket_path), address, port, self._secret)
 
     async def close(self) -> None:
-        """Take no more calls, end the reads, and wait for writes that have begun."""
+        """Take no more calls, and cancel those under way."""
         for server in self._servers:
             server.close()
         if self._socket_path is not None:
             self._socket_path.unlink(missing_ok=True)
         for connection in self._connections:
             connection.cancel()
-        ending = self._connections | self._writing
-        if ending:
-            await asyncio.wait(ending)
+        if self._connections:
+            await asyncio.wait(self._connections)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # The task that asyncio made for this connection.
@@ -86,24 +90,23 @@ class HostServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer calls until the stream ends."""
-        reading: dict[int, asyncio.Task[None]] = {}
+        calls: dict[int, asyncio.Task[None]] = {}
         try:
             while True:
                 frame = await read_frame(reader)
-                if frame.kind is Kind.CANCEL:
-                    if task := reading.get(frame.number):
-                        task.cancel()
-                    continue
-                self._begin(frame, writer, reading)
+                if frame.kind is Kind.REQUEST:
+                    self._begin(frame, writer, calls)
+                elif task := calls.get(frame.number):
+                    task.cancel()
         finally:
-            for task in list(reading.values()):
+            for task in list(calls.values()):
                 task.cancel()
 
     def _begin(
         self,
         frame: Frame,
         writer: asyncio.StreamWriter,
-        reading: dict[int, "asyncio.Task[None]"],
+        calls: dict[int, "asyncio.Task[None]"],
     ) -> None:
         try:
             method, items = frame.value()
@@ -113,12 +116,8 @@ class HostServer:
             writer.write(encode(Kind.FAILURE, frame.number, failure))
             return
         task = asyncio.create_task(_answer(work, items, frame.number, writer))
-        if method in self._reads:
-            reading[frame.number] = task
-            task.add_done_callback(lambda _: reading.pop(frame.number))
-        else:
-            self._writing.add(task)
-            task.add_done_callback(self._writing.discard)
+        calls[frame.number] = task
+        task.add_done_callback(lambda _: calls.pop(frame.number))
 
 
 async def _answer(work: Method, items: Any, number: int, writer: asyncio.StreamWriter) -> None:

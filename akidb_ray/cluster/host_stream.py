@@ -123,9 +123,9 @@ class _Connection:
         answer = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         try:
-            self._writer.write(request)
-            # A large batch waits until the host takes it, so that it lies here only once.
+            # Nothing more is laid before a host that does not take what lies there already.
             await self._writer.drain()
+            self._writer.write(request)
             return await answer
         except asyncio.CancelledError:
             if self.is_open:
@@ -135,7 +135,9 @@ class _Connection:
             raise _Lost from None
         finally:
             del self._waiting[number]
-            answer.cancel()
+            if not answer.cancel() and not answer.cancelled():
+                # Lost while it was being sent: looked at, so that nobody is told it was forgotten.
+                answer.exception()
 
     async def _receive(self, reader: asyncio.StreamReader) -> None:
         try:

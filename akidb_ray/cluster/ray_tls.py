@@ -9,9 +9,11 @@ import os
 import ssl
 from collections.abc import Mapping
 
+from akidb_ray.domain.errors import Unavailable
+
 
 def server_tls(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext | None:
-    """None where Ray does without. Raises KeyError and OSError when a file is missing."""
+    """None where Ray does without. Raises Unavailable when a file is missing or no certificate."""
     context = _context(ssl.PROTOCOL_TLS_SERVER, environment)
     if context is not None:
         context.verify_mode = ssl.CERT_REQUIRED
@@ -19,7 +21,7 @@ def server_tls(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext | 
 
 
 def client_tls(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext | None:
-    """None where Ray does without. Raises KeyError and OSError when a file is missing."""
+    """None where Ray does without. Raises Unavailable when a file is missing or no certificate."""
     return _context(ssl.PROTOCOL_TLS_CLIENT, environment)
 
 
@@ -28,6 +30,11 @@ def _context(protocol: int, environment: Mapping[str, str]) -> ssl.SSLContext | 
         return None
     context = ssl.SSLContext(protocol)
     context.check_hostname = False
-    context.load_cert_chain(environment["RAY_TLS_SERVER_CERT"], environment["RAY_TLS_SERVER_KEY"])
-    context.load_verify_locations(environment["RAY_TLS_CA_CERT"])
+    try:
+        certificate, key = environment["RAY_TLS_SERVER_CERT"], environment["RAY_TLS_SERVER_KEY"]
+        context.load_cert_chain(certificate, key)
+        context.load_verify_locations(environment["RAY_TLS_CA_CERT"])
+    except (KeyError, OSError) as error:
+        # An SSLError is an OSError.
+        raise Unavailable(f"RAY_USE_TLS is set, but its files can't be used: {error!r}") from error
     return context

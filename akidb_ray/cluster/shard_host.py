@@ -72,7 +72,7 @@ class ShardHost:
         self._deletions: dict[ShardKey, asyncio.Future[None]] = {}
         self._opening = threading.Lock()
         self._opened: tuple[Store, Replicas] | None = None
-        self._server = HostServer({"ask": self.ask}, {"write": self.write})
+        self._server = HostServer({"ask": self.ask, "write": self.write})
         self._endpoint: asyncio.Task[HostEndpoint] | None = None
         self._follower: Follower[StoreCopy] | None = None
         self._following: asyncio.Task[None] | None = None
@@ -87,9 +87,12 @@ class ShardHost:
             self._endpoint = asyncio.create_task(self._listen())
         try:
             return await asyncio.shield(self._endpoint)
-        except OSError as error:
+        except Exception as error:
+            # The next who asks has it tried again.
             self._endpoint = None
-            raise Unavailable(f"the shard host can't listen: {error}") from error
+            if isinstance(error, OSError):
+                raise Unavailable(f"the shard host can't listen: {error}") from error
+            raise
 
     async def _listen(self) -> HostEndpoint:
         path = await asyncio.to_thread(self._socket_path)

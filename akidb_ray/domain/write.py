@@ -104,19 +104,6 @@ class WriteOutcome:
     skipped: int = 0
 
 
-def is_repeatable(write: ShardWrite) -> bool:
-    """Whether the write, carried out a second time, changes nothing more and answers the same.
-
-    What it answers must not depend on what is stored: a second delete finds nothing to delete.
-    """
-    options = write.options
-    if options.idempotency_key is not None:
-        return True
-    conditional = options.if_versions or not options.only_if.is_everything
-    plain = isinstance(write, ShardUpsert) and write.mode is UpsertMode.UPSERT
-    return plain and not conditional
-
-
 def check_options(options: WriteOptions) -> WriteOptions:
     """Raise InvalidArgument for a key that is too long or a version that cannot be."""
     key = options.idempotency_key

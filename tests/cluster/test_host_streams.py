@@ -6,7 +6,10 @@ import asyncio
 import hmac
 import pickle
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import pytest
 
 from akidb_ray import __version__
 from akidb_ray.cluster import handshake
+from akidb_ray.cluster.frames import Kind, read_frame
 from akidb_ray.cluster.host_server import HostEndpoint, HostServer
 from akidb_ray.cluster.host_stream import HostStream
 from akidb_ray.cluster.ray_tls import client_tls, server_tls
@@ -28,8 +32,10 @@ class Host:
     """A host that answers items with themselves, and breaks, refuses and waits where told."""
 
     def __init__(self) -> None:
-        self.server = HostServer({"ask": self.ask}, {"write": self.write})
+        self.server = HostServer({"ask": self.ask, "write": self.write})
         self.go = asyncio.Event()
+        self.threads = ThreadPoolExecutor(1)
+        self.thread_may_go = threading.Event()
         self.begun = asyncio.Event()
         self.ended: list[str] = []
 
@@ -49,10 +55,15 @@ class Host:
         return items
 
     async def write(self, items: list[Any]) -> list[Any]:
-        self.begun.set()
-        await self.go.wait()
-        self.ended.append("written")
-        return items
+        """In a thread, one after the other, as a host does."""
+
+        def work() -> list[Any]:
+            self.ended.append(f"began {items}")
+            self.thread_may_go.wait(TIMEOUT_S)
+            self.ended.append(f"wrote {items}")
+            return items
+
+        return await asyncio.get_running_loop().run_in_executor(self.threads, work)
 
 
 class Place:
@@ -84,7 +95,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     place = Place(tmp_path / "host.sock")
     await place.start()
     yield place
-    place.host.go.set()
+    place.host.thread_may_go.set()
     await place.host.server.close()
 
 
@@ -150,14 +161,42 @@ async def test_a_read_ends_at_its_deadline(place: Place) -> None:
     await until(lambda: place.host.ended == ["read cancelled"])
 
 
-async def test_a_write_that_began_goes_on_when_its_gateway_gives_up(
+async def test_of_writes_that_are_given_up_a_thread_ends_the_one_it_began(
     place: Place, stream: HostStream
 ) -> None:
-    asked = asyncio.create_task(stream.call("write", [1], again=False))
-    await place.host.begun.wait()
-    asked.cancel()
-    place.host.go.set()
-    await until(lambda: place.host.ended == ["written"])
+    begun = asyncio.create_task(stream.call("write", [1], again=False))
+    await until(lambda: place.host.ended == ["began [1]"])
+    queued = asyncio.create_task(stream.call("write", [2], again=False))
+    assert await stream.call("ask", [1], again=True) == [1]
+    begun.cancel()
+    queued.cancel()
+    assert await stream.call("ask", [1], again=True) == [1]
+    place.host.thread_may_go.set()
+    await asyncio.to_thread(place.host.threads.shutdown)
+    assert place.host.ended == ["began [1]", "wrote [1]"]
+
+
+async def test_nothing_more_is_sent_to_a_host_that_takes_nothing(place: Place) -> None:
+    assert place.endpoint is not None
+    secret, awake, received = place.endpoint.secret, asyncio.Event(), []
+
+    async def stuck(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await handshake.greet_gateway(secret, reader, writer)
+        await awake.wait()
+        while True:
+            received.append((await read_frame(reader)).kind)
+
+    path = place.path.with_name("stuck.sock")
+    async with await asyncio.start_unix_server(stuck, path):
+        place.endpoint = replace(place.endpoint, unix_path=str(path))
+        stream = stream_to(place, timeout_s=0.3)
+        large = np.zeros(8_000_000, dtype=np.uint8)
+        for _ in range(4):
+            with pytest.raises(DeadlineExceeded):
+                await stream.call("write", [large], again=False)
+        awake.set()
+        await until(lambda: received[-1:] == [Kind.CANCEL])
+    assert received.count(Kind.REQUEST) == 1
 
 
 async def test_a_host_that_came_back_is_found_again(place: Place, stream: HostStream) -> None:
@@ -183,17 +222,23 @@ async def test_what_may_be_carried_out_twice_is_sent_again_and_nothing_else(
         await once
 
 
-async def test_closing_a_host_waits_for_writes_that_began(place: Place, stream: HostStream) -> None:
-    asked = asyncio.create_task(stream.call("write", [1], again=False))
+async def test_closing_a_host_ends_its_calls(place: Place, stream: HostStream) -> None:
+    asked = asyncio.create_task(stream.call("ask", ["wait"], again=False))
     await place.host.begun.wait()
-    closing = asyncio.create_task(place.host.server.close())
-    await asyncio.sleep(0)
-    assert not closing.done()
-    place.host.go.set()
-    await closing
-    assert place.host.ended == ["written"]
+    await place.host.server.close()
     with pytest.raises(Unavailable):
         await asked
+    await until(lambda: place.host.ended == ["read cancelled"])
+
+
+async def test_a_host_that_cannot_listen_may_try_again(tmp_path: Path) -> None:
+    server = HostServer({})
+    path = tmp_path / "host.sock"
+    with pytest.raises(OSError, match="address"):
+        await server.listen("here", path, "192.0.2.99", None)
+    assert not path.exists()
+    assert (await server.listen("here", path, "127.0.0.1", None)).port
+    await server.close()
 
 
 class Bomb:
@@ -211,7 +256,7 @@ async def test_a_stranger_gets_nothing_unpickled(place: Place, tmp_path: Path) -
     bomb = tmp_path / "exploded"
     reader, writer = await asyncio.open_connection("127.0.0.1", place.endpoint.port)
     raw = pickle.dumps(Bomb(bomb))
-    writer.write(bytes(48 + 32) + len(raw).to_bytes(4, "little") + bytes(4) + b"\1" + raw)
+    writer.write(bytes(64 + 32) + len(raw).to_bytes(4, "little") + bytes(4) + b"\1" + raw)
     # The host's own greeting comes, and then the end.
     await reader.read()
     writer.close()
@@ -219,7 +264,7 @@ async def test_a_stranger_gets_nothing_unpickled(place: Place, tmp_path: Path) -
 
 
 async def test_a_stranger_in_the_hosts_place_is_not_spoken_to(place: Place) -> None:
-    stranger = HostServer({}, {})
+    stranger = HostServer({})
     other = place.path.with_name("other.sock")
     false = await stranger.listen("here", other, "127.0.0.1", None)
     assert place.endpoint is not None
@@ -235,9 +280,9 @@ async def test_ends_of_different_versions_say_so(tmp_path: Path) -> None:
     secret = handshake.new_secret()
 
     async def older(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"0.0.9".ljust(16, b"\0") + bytes(32))
-        greeting = await reader.readexactly(16 + 32)
-        writer.write(hmac.digest(secret, b"shard host" + greeting[16:], "sha256"))
+        writer.write(b"0.0.9".ljust(64, b"\0") + bytes(32))
+        greeting = await reader.readexactly(64 + 32)
+        writer.write(hmac.digest(secret, b"shard host" + greeting[64:], "sha256"))
         await reader.read()
         writer.close()
 

@@ -116,3 +116,18 @@ async def test_a_call_goes_on_while_one_of_its_callers_is_left(
     host.go.set()
     assert await sharing[1] == [30]
     assert host.calls == [[0], [1], [2, 3]]
+
+
+async def test_a_call_that_takes_long_holds_up_no_other(
+    host: Host, coalescer: Coalescer[int, int]
+) -> None:
+    asked = [asyncio.create_task(coalescer.ask([number])) for number in range(3)]
+    await until_waiting()
+    assert len(host.calls) < len(asked)
+    async with asyncio.timeout(10):
+        while len(host.calls) < len(asked):
+            await asyncio.sleep(0.001)
+    assert not coalescer.is_idle
+    host.go.set()
+    assert await asyncio.gather(*asked) == [[0], [10], [20]]
+    assert coalescer.is_idle

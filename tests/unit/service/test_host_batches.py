@@ -26,16 +26,7 @@ from akidb_ray.domain.query import (
     TextQuery,
     VectorQuery,
 )
-from akidb_ray.domain.write import (
-    ABSENT,
-    ShardDelete,
-    ShardUpsert,
-    UpsertMode,
-    WriteOptions,
-    is_repeatable,
-)
 from tests.unit.service.twins import ONE, documents, shown, twins, vector
-from tests.unit.shard.shards import batch
 
 ALL = RowFilter()
 SOME = RowFilter(Filter((Match("n", (1, 2, 3)),)))
@@ -99,18 +90,3 @@ async def test_a_wrong_search_is_alone_with_its_error(opened: tuple[ShardHost, S
     kinds = [ShardHits, InvalidArgument, ShardHits, Unavailable, NotFound, NotFound, NotFound]
     assert [type(answer) for answer in answers] == kinds
     assert shown(answers[0].hits) == shown(answers[2].hits)
-
-
-def test_only_writes_that_answer_the_same_again_are_repeatable() -> None:
-    key = ShardKey(TenantId.new(), CollectionId.new(), 0)
-    plain = ShardUpsert(key, batch(["a"]), ALL)
-    assert is_repeatable(plain)
-    for changed in (
-        replace(plain, mode=UpsertMode.INSERT),
-        replace(plain, options=WriteOptions(if_versions={"a": ABSENT})),
-        replace(plain, options=WriteOptions(only_if=SOME.visible)),
-        ShardDelete(key, ALL, ["a"]),
-    ):
-        assert not is_repeatable(changed)
-        keyed = replace(changed.options, idempotency_key="k")
-        assert is_repeatable(replace(changed, options=keyed))
