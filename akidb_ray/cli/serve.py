@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 from akidb_ray.access.exposure import require_loopback
 from akidb_ray.access.keys import chosen_root_key
-from akidb_ray.cluster.local_ray import LocalRay, start_local_ray, stop_local_ray
+from akidb_ray.cluster.local_ray import (
+    LocalRay,
+    instance_id,
+    processes_of,
+    start_local_ray,
+    stop_local_ray,
+)
 from akidb_ray.domain.errors import InvalidArgument, Unavailable
 from akidb_ray.settings import ServerSettings, Settings, load_settings
 from akidb_ray.storage.os_filesystem import OsFileSystem
@@ -37,22 +43,25 @@ def serve(
 ) -> None:
     """Run until SIGINT or SIGTERM. Raises our errors when it can't start.
 
-    What can be refused at once is refused before anything is started.
+    What can be refused at once is refused before anything is started or written.
     """
     settings = _settings(data_dir, host, port, grpc_port, config)
     if insecure_no_auth:
         require_loopback(settings.server.host)
     chosen_root_key()
     folder = Path(settings.server.data_dir).resolve()
+    # What a crash left running may hold the ports; it may be ended only under the folder's lock.
+    left_running = address is None and bool(processes_of(instance_id(folder)))
+    if not left_running:
+        _require_free_ports(settings.server)
     _stop_on_signals()
     with contextlib.suppress(KeyboardInterrupt), _locked(folder):
-        if address is None:
-            # What a crash left running may hold the ports still.
+        if left_running:
             stop_local_ray(folder)
             _require_free_ports(settings.server)
+        if address is None:
             _serve_on_own_ray(folder, settings, insecure_no_auth)
         else:
-            _require_free_ports(settings.server)
             _serve_on_joined_ray(folder, settings, insecure_no_auth, address)
 
 
