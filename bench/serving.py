@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +14,10 @@ from akidb_ray.settings import EmbeddingSettings, ServerSettings, Settings, Shar
 
 @dataclass(frozen=True)
 class Cluster:
-    """`services` are those of a gateway, in this process; `hosts` is their port to the shards."""
+    """`services` are those of a gateway, in this process."""
 
     port: int
-    key: str
     services: Any
-    hosts: Any
-
-    def request(self, method: str, path: str, body: Any = None) -> Any:
-        connection = HTTPConnection("127.0.0.1", self.port)
-        headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
-        answer = connection.getresponse()
-        content = json.loads(answer.read())
-        if answer.status >= 400:
-            raise RuntimeError(content["detail"])
-        return content
 
 
 @contextlib.contextmanager
@@ -57,7 +43,7 @@ def running_cluster(folder: Path, key: str) -> Iterator[Cluster]:
             asyncio.run(bootstrap.claim(folder, settings))
             bootstrap.start(folder, settings, own_ray=True, open_to_all=False, announce=print)
             services = bootstrap.build_services(settings, [], open_to_all=False)
-            yield Cluster(settings.server.port, key, services, services.documents.hosts)
+            yield Cluster(settings.server.port, services)
             bootstrap.stop(own_ray=True, serve_ran_before=False)
         finally:
             # A driver that has not left dies with Ray, and with it what went wrong before.
