@@ -285,6 +285,7 @@ def main() -> None:
     shape = {name: getattr(options, name) for name in ("rows", "dimension", "rate", "ef")}
     machine = {"cores": os.cpu_count(), "load": os.getloadavg()}
     kept = {**shape, "seconds": options.seconds, "k": K, **machine, **figures}
+    options.results.parent.mkdir(exist_ok=True)
     options.results.write_text(json.dumps(kept, indent=1) + "\n")
     title = f"{options.rows:,} x {options.dimension}, {options.rate:g} requests/s, ef {options.ef}"
     show(title, [Figures(**row) for row in figures["figures"]])

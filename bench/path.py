@@ -298,6 +298,7 @@ def main() -> None:
     shape = {"rows": options.rows, "dimension": corpus.base.shape[1], "ef": options.ef, "k": K}
     machine = {"cores": os.cpu_count(), "load": os.getloadavg()}
     kept = {**shape, "segments": segments, **machine, "figures": [asdict(row) for row in table]}
+    options.results.parent.mkdir(exist_ok=True)
     options.results.write_text(json.dumps(kept, indent=1) + "\n")
     title = f"{options.rows:,} x {corpus.base.shape[1]}, top {K}, ef {options.ef}, one client"
     show(f"{title}, segments {segments}", table)

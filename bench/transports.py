@@ -149,6 +149,7 @@ def main() -> None:
         ray.shutdown()
         cluster.shutdown()
     show("One search there, ten hits back", hops)
+    RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps([asdict(hop) for hop in hops], indent=1) + "\n")
 
 
