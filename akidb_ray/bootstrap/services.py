@@ -35,7 +35,7 @@ def build_services(settings: Settings, models: list[str], open_to_all: bool) -> 
         databases=Databases(catalog, copy, authorizer),
         collections=collections,
         jobs=Jobs(catalog, copy, authorizer),
-        documents=Documents(collections, hosts, embedders, DocumentLimits(hosts)),
+        documents=Documents(collections, hosts, embedders, DocumentLimits(hosts, timeout_s)),
         search=Search(collections, hosts, embedders),
         embeddings=Embeddings(authorizer, embedders),
         max_body_bytes=settings.server.max_body_bytes,

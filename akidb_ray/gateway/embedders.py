@@ -49,7 +49,13 @@ class ServeEmbedders:
         self._check(model)
         step = self._texts_per_call
         parts = [texts[start : start + step] for start in range(0, len(texts), step)]
-        answers = await asyncio.gather(*(self._embed_part(model, part, kind) for part in parts))
+        tasks = [asyncio.create_task(self._embed_part(model, part, kind)) for part in parts]
+        try:
+            answers = await asyncio.gather(*tasks)
+        finally:
+            # When one has failed, nobody waits for the others: they must not hold up other callers.
+            for task in tasks:
+                task.cancel()
         return Embedded(
             np.concatenate([answer.vectors for answer in answers]),
             np.concatenate([answer.truncated for answer in answers]),

@@ -34,7 +34,12 @@ from akidb_ray.service.fan_out import (
     shard_key,
     within,
 )
-from akidb_ray.service.incoming import IncomingDocument, check_batch, prepare_batch
+from akidb_ray.service.incoming import (
+    IncomingDocument,
+    beside_others,
+    check_batch,
+    prepare_batch,
+)
 from akidb_ray.service.ports import Embedders, ShardHosts
 from akidb_ray.service.scrolling import ScrollMerge
 from akidb_ray.service.split_writes import Write, rows_by_shard, split_options
@@ -100,7 +105,7 @@ class Documents:
     ) -> Written:
         """The same for documents that came column by column, all of them with vectors."""
         place, visible = await self.collections.ready(principal, ref, Action.WRITE_DOCUMENTS)
-        check_batch(place, batch)
+        await beside_others(len(batch), check_batch, place, batch)
         return await self._upsert(place, visible, batch, mode, options, ())
 
     async def _upsert(

@@ -1,9 +1,10 @@
 """From what a client sent to a batch that a shard can store: checked whole, texts embedded."""
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
@@ -16,6 +17,10 @@ from akidb_ray.segment.rows import flat_of
 from akidb_ray.service.ports import Embedders
 
 Answer = TypeVar("Answer")
+Given = ParamSpec("Given")
+
+# Prepared in some 5 ms, of 384 numbers and a small payload each; checked in 2 ms.
+_MANY_ROWS = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +44,9 @@ async def prepare_batch(
 
     Raises InvalidArgument that names row and field, before any text is embedded.
     """
-    payloads = [_checked_payload(document, row) for row, document in enumerate(documents)]
-    expires_at = _expiry_of(documents)
-    vectors, to_embed = _given_vectors(place, documents)
+    payloads, expires_at, vectors, to_embed = await beside_others(
+        len(documents), _prepared, place, documents
+    )
     truncated: tuple[str, ...] = ()
     if to_embed:
         model = _in_row(to_embed[0], _model_of, place)
@@ -60,6 +65,15 @@ async def prepare_batch(
     return batch, truncated
 
 
+async def beside_others(
+    rows: int, work: Callable[Given, Answer], *arguments: Given.args, **named: Given.kwargs
+) -> Answer:
+    """What `work` on so many documents gives: done in a thread when it would hold up others."""
+    if rows < _MANY_ROWS:
+        return work(*arguments, **named)
+    return await asyncio.to_thread(work, *arguments, **named)
+
+
 def check_batch(place: CollectionPlace, batch: DocumentBatch) -> None:
     """Raises InvalidArgument that names row and field of a document that no shard can store."""
     if batch.vectors.ndim != 2 or len(batch.vectors) != len(batch):
@@ -75,6 +89,14 @@ def check_batch(place: CollectionPlace, batch: DocumentBatch) -> None:
     _check_rows(batch.vectors, list(range(len(batch))), place)
     if batch.expires_at is not None:
         _check_expiry(batch.expires_at)
+
+
+def _prepared(
+    place: CollectionPlace, documents: Sequence[IncomingDocument]
+) -> tuple[list[bytes | None], Times | None, Vectors, list[int]]:
+    """Payloads, times, vectors as far as they were sent, and the rows that need embedding."""
+    payloads = [_checked_payload(document, row) for row, document in enumerate(documents)]
+    return payloads, _expiry_of(documents), *_given_vectors(place, documents)
 
 
 def _expiry_of(documents: Sequence[IncomingDocument]) -> Times | None:

@@ -92,7 +92,7 @@ ROWS: dict[str, tuple[tuple[str, str, Any], int, str | None, str]] = {
     "NaN in payload": (
         upsert({**FINE, "payload": {"a": float("nan")}}),
         422,
-        "documents[0].payload",
+        "documents[0].payload.a",
         "JSON",
     ),
     "lone surrogate in text": (

@@ -55,9 +55,11 @@ class RestApi(Starlette):
     @contextlib.asynccontextmanager
     async def _following(self, _: Starlette) -> AsyncIterator[None]:
         following = asyncio.create_task(self._services.copy.follow())
-        yield
-        following.cancel()
-        await asyncio.wait([following])
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.wait([following])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -79,8 +81,8 @@ class RestApi(Starlette):
             call = await self._admitted(scope, request_id)
             call.raw_body = await self._read_body(call, receive)
             route = ROUTES.find(call)
-            work = route.endpoint(**await self._arguments(route, call))
-            return await (while_there(work, receive) if route.reads else to_the_end(work))
+            work = self._carry_out(route, call)
+            return await (while_there(work, receive) if route.given_up else to_the_end(work))
         except AkiDBError as error:
             return problem_response(error, request_id, scope["path"])
         except MethodNotAllowed as error:
@@ -89,6 +91,9 @@ class RestApi(Starlette):
             raise
         except Exception as error:
             return problem_response(defect_of(error), request_id, scope["path"])
+
+    async def _carry_out(self, route: Route, call: Call) -> Response:
+        return await route.endpoint(**await self._arguments(route, call))
 
     async def _arguments(self, route: Route, call: Call) -> dict[str, Any]:
         if len(call.raw_body) < _LARGE_BODY_BYTES:

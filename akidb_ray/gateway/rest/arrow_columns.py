@@ -85,7 +85,7 @@ def expiries_of(table: pa.Table) -> Times | None:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return bool(kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind))
+    return bool(kinds.is_string(kind) or kinds.is_large_string(kind))
 
 
 def _check_kind(name: str, kind: pa.DataType, fits: bool, wanted: str) -> None:

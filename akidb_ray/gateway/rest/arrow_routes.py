@@ -4,14 +4,14 @@ What else such a body says, options of an upsert or of all searches, is JSON in 
 `body`.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
-from akidb_ray.domain.document import DocumentBatch
+from akidb_ray.domain.document import DocumentBatch, Vectors
 from akidb_ray.domain.errors import InvalidArgument, Malformed
 from akidb_ray.gateway.rest.answers import Stopwatch
 from akidb_ray.gateway.rest.arrow_columns import (
@@ -29,7 +29,7 @@ from akidb_ray.gateway.rest.context import COLLECTION_PATH, Call, Caller, InColl
 from akidb_ray.gateway.rest.document_bodies import IdempotencyKey, UpsertOptions
 from akidb_ray.gateway.rest.document_writes import conditional_options_of, written_response
 from akidb_ray.gateway.rest.json_body import decode_json
-from akidb_ray.gateway.rest.leaving import reads_only
+from akidb_ray.gateway.rest.leaving import reads_only, writes_documents
 from akidb_ray.gateway.rest.search import all_found, batch_response, refuse_bad_values
 from akidb_ray.gateway.rest.search_bodies import SearchFields
 from akidb_ray.service.incoming import IncomingDocument
@@ -49,37 +49,67 @@ class ArrowRoute(APIRoute):
 router = APIRouter(prefix=COLLECTION_PATH, route_class=ArrowRoute, include_in_schema=False)
 
 
-@router.put("/documents")
-@router.post("/documents")
-async def upsert(
-    services: Use,
-    caller: Caller,
-    ref: InCollection,
-    call: Call,
-    key: IdempotencyKey = None,
-    rest: RestOfBody = "{}",
-) -> Response:
-    body = _rest_of_body(UpsertOptions, rest)
-    options = conditional_options_of(body, key)
+def _documents_of(services: Use, call: Call) -> DocumentBatch | list[IncomingDocument]:
+    """A batch when all of them have vectors."""
     table = read_stream(call.raw_body, _DOCUMENT_COLUMNS, "documents", services.max_batch_documents)
     ids = ids_of(table)
     vectors, given = vectors_of(table)
     texts, payloads, expires_at = strings_of(table, "text"), payloads_of(table), expiries_of(table)
     if given.all():
-        batch = DocumentBatch(ids, vectors, texts, payloads, expires_at)
-        written = await services.documents.upsert_batch(caller, ref, batch, body.mode, options)
+        return DocumentBatch(ids, vectors, texts, payloads, expires_at)
+    return [
+        IncomingDocument(
+            ids[row],
+            vectors[row] if given[row] else None,
+            texts[row],
+            _decoded(payloads[row], row),
+            None if expires_at is None else float(expires_at[row]),
+        )
+        for row in range(len(ids))
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Queries:
+    """What each search looks for: one of the three."""
+
+    vectors: list[Vectors | None]
+    texts: list[str | None]
+    ids: list[str | None]
+
+
+def _queries_of(call: Call) -> _Queries:
+    table = read_stream(call.raw_body, _QUERY_COLUMNS, "searches", MAX_BATCH_SEARCHES)
+    vectors, given = vectors_of(table)
+    return _Queries(
+        [vectors[row] if given[row] else None for row in range(len(given))],
+        strings_of(table, "text"),
+        strings_of(table, "id"),
+    )
+
+
+# Arguments, as bodies in JSON are: large ones are read in a thread.
+SentDocuments = Annotated[DocumentBatch | list[IncomingDocument], Depends(_documents_of)]
+SentQueries = Annotated[_Queries, Depends(_queries_of)]
+
+
+@router.put("/documents")
+@router.post("/documents")
+@writes_documents
+async def upsert(
+    services: Use,
+    caller: Caller,
+    ref: InCollection,
+    sent: SentDocuments,
+    key: IdempotencyKey = None,
+    rest: RestOfBody = "{}",
+) -> Response:
+    body = _rest_of_body(UpsertOptions, rest)
+    options = conditional_options_of(body, key)
+    if isinstance(sent, DocumentBatch):
+        written = await services.documents.upsert_batch(caller, ref, sent, body.mode, options)
     else:
-        documents = [
-            IncomingDocument(
-                ids[row],
-                vectors[row] if given[row] else None,
-                texts[row],
-                _decoded(payloads[row], row),
-                None if expires_at is None else float(expires_at[row]),
-            )
-            for row in range(len(ids))
-        ]
-        written = await services.documents.upsert(caller, ref, documents, body.mode, options)
+        written = await services.documents.upsert(caller, ref, sent, body.mode, options)
     return written_response("acknowledged", written)
 
 
@@ -90,6 +120,7 @@ async def search_batch(
     caller: Caller,
     ref: InCollection,
     call: Call,
+    sent: SentQueries,
     rest: RestOfBody = "{}",
 ) -> Response:
     watch = Stopwatch()
@@ -97,14 +128,11 @@ async def search_batch(
     for column in _QUERY_COLUMNS:
         if getattr(body, column) is not None:
             raise InvalidArgument(f"body.{column}", "is a column of the stream")
-    table = read_stream(call.raw_body, _QUERY_COLUMNS, "searches", MAX_BATCH_SEARCHES)
-    check_batch_of_searches([(body.limit, body.offset)] * table.num_rows)
+    check_batch_of_searches([(body.limit, body.offset)] * len(sent.ids))
     common = body.request()
-    vectors, given = vectors_of(table)
-    columns = zip(strings_of(table, "text"), strings_of(table, "id"), strict=True)
     requests = [
-        replace(common, vector=vectors[row] if given[row] else None, text=text, id=document_id)
-        for row, (text, document_id) in enumerate(columns)
+        replace(common, vector=vector, text=text, id=document_id)
+        for vector, text, document_id in zip(sent.vectors, sent.texts, sent.ids, strict=True)
     ]
     answers = await services.search.batch(caller, ref, requests)
     refuse_bad_values(answers)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from fastapi import Response
 
 from akidb_ray.domain.errors import InvalidArgument, Malformed, TooLarge
+from akidb_ray.gateway.rest.arrow_weight import why_it_grows
 
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
 
@@ -37,10 +38,10 @@ def read_stream(raw: bytes, known: Sequence[str], what: str, max_rows: int) -> p
     """The rows of all batches, all of it valid, in at most these columns.
 
     Raises Malformed for what is no such stream, InvalidArgument for a column that is not known or
-    an encoding that is not taken, TooLarge, naming `what`, for too many rows.
+    an encoding that is not taken, TooLarge, naming `what`, for too many rows or batches.
     """
     try:
-        _check_messages(raw)
+        _check_messages(raw, what, max_rows)
         with pa.ipc.open_stream(pa.py_buffer(raw)) as reader:
             _check_columns(reader.schema, known)
             batches, rows = [], 0
@@ -73,11 +74,18 @@ def _check_columns(schema: pa.Schema, known: Sequence[str]) -> None:
             raise InvalidArgument(name or "(no name)", reason)
         if name in schema.names[:position]:
             raise InvalidArgument(name, "is there twice")
+        if (reason := why_it_grows(schema.field(position).type)) is not None:
+            raise InvalidArgument(name, reason)
 
 
-def _check_messages(raw: bytes) -> None:
-    """Refuse what could become much larger than it is: compressed batches, and dictionaries."""
-    for message in pa.ipc.MessageReader.open_stream(pa.py_buffer(raw)):
+def _check_messages(raw: bytes, what: str, max_batches: int) -> None:
+    """Refuse what could become much larger than it is: compressed batches, and dictionaries; and
+    what takes long to read: so many batches that rows are too many, or batches empty.
+    """
+    for number, message in enumerate(pa.ipc.MessageReader.open_stream(pa.py_buffer(raw))):
+        # The first is the schema.
+        if number > max_batches:
+            raise TooLarge(what, max_batches, "batches; send fewer and larger ones")
         if message.type == "dictionary":
             raise InvalidArgument("body", "has a dictionary; send the values themselves")
         if message.type == _BATCH and _is_compressed(message.metadata.to_pybytes()):

@@ -29,6 +29,7 @@ from akidb_ray.gateway.rest.document_schemas import (
     PatchedAnswer,
     UpsertedAnswer,
 )
+from akidb_ray.gateway.rest.leaving import writes_documents
 from akidb_ray.gateway.rest.refusals import may_refuse
 from akidb_ray.service.documents import Written
 from akidb_ray.service.incoming import IncomingDocument
@@ -80,6 +81,7 @@ def written_response(what: str, written: Written) -> Response:
 @router.put(
     "/documents", summary="Insert or replace documents; acknowledged means on disk", **_UPSERT
 )
+@writes_documents
 async def upsert(
     services: Use, caller: Caller, ref: InCollection, body: Upsert, key: IdempotencyKey = None
 ) -> Response:
@@ -97,6 +99,7 @@ async def upsert(
     summary="Change payloads of documents, by ids or by filter",
     response_model=PatchedAnswer,
 )
+@writes_documents
 async def patch_many(
     services: Use,
     caller: Caller,
@@ -118,6 +121,7 @@ async def patch_many(
     summary="Delete documents, by ids or by filter",
     response_model=DeletedAnswer,
 )
+@writes_documents
 async def delete_many(
     services: Use, caller: Caller, ref: InCollection, body: Deletion, key: IdempotencyKey = None
 ) -> Response:
@@ -135,6 +139,7 @@ async def delete_many(
     summary="Insert or replace one document",
     response_model=UpsertedAnswer,
 )
+@writes_documents
 async def replace(
     services: Use,
     caller: Caller,
@@ -159,6 +164,7 @@ async def replace(
     summary="Change the payload of one document",
     response_model=PatchedAnswer,
 )
+@writes_documents
 async def patch_one(
     services: Use,
     caller: Caller,
@@ -178,6 +184,7 @@ async def patch_one(
 @router.delete(
     "/documents/{document_id:path}", summary="Delete one document", response_model=DeletedAnswer
 )
+@writes_documents
 async def delete_one(
     services: Use,
     caller: Caller,

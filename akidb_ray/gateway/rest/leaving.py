@@ -1,9 +1,10 @@
 """Clients that go away before they are answered.
 
 What only reads is given up then: its place in a queue and its time on a shard are somebody else's.
-What writes goes on to its end, whoever cancels the request: a write is never left half done because
-its client lost patience. Ray Serve cancels the task of a request whose client left, and uvicorn
-tells it by a message.
+So is a write of documents that has not begun: late, it would undo what was written meanwhile. Once
+it has begun, the use case takes it to its end. All else that writes goes on to its end, whoever
+cancels the request: it is never left half done because its client lost patience. Ray Serve cancels
+the task of a request whose client left, and uvicorn tells it by a message.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 # Who answers sooner has nothing worth giving up, and is spared the task that looks.
 _LOOK_AFTER_S = 0.02
 
-_READS: set[Callable[..., Any]] = set()
+_GIVEN_UP: set[Callable[..., Any]] = set()
 # Tasks that nobody waits for are kept by nobody else.
 _UNDER_WAY: set[asyncio.Task[Any]] = set()
 
@@ -29,12 +30,19 @@ class ClientGone(Exception):
 
 def reads_only(endpoint: Endpoint) -> Endpoint:
     """Marks the function of a route that changes nothing, though it is asked by POST."""
-    _READS.add(endpoint)
+    _GIVEN_UP.add(endpoint)
     return endpoint
 
 
-def is_read(endpoint: Callable[..., Any]) -> bool:
-    return endpoint in _READS
+def writes_documents(endpoint: Endpoint) -> Endpoint:
+    """Marks the function of a route whose use case protects the write itself, once it has begun."""
+    _GIVEN_UP.add(endpoint)
+    return endpoint
+
+
+def is_given_up(endpoint: Callable[..., Any]) -> bool:
+    """Whether to cancel it when its client leaves."""
+    return endpoint in _GIVEN_UP
 
 
 async def while_there(work: Coroutine[Any, Any, Answer], receive: Receive) -> Answer:
@@ -45,8 +53,12 @@ async def while_there(work: Coroutine[Any, Any, Answer], receive: Receive) -> An
 
     async def look() -> None:
         nonlocal gone
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                break
+            # There should be no other; a server that has one may have it at once, again and again.
+            await asyncio.sleep(_LOOK_AFTER_S)
         gone = True
         ours.cancel()
 

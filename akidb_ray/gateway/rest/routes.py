@@ -13,7 +13,7 @@ from akidb_ray.gateway.rest.arguments import Arguments
 from akidb_ray.gateway.rest.arrow_routes import ArrowRoute
 from akidb_ray.gateway.rest.arrow_stream import ARROW_STREAM
 from akidb_ray.gateway.rest.context import Call
-from akidb_ray.gateway.rest.leaving import is_read
+from akidb_ray.gateway.rest.leaving import is_given_up
 
 _PARAMETER = re.compile(r"\{(\w+)(:path)?\}")
 
@@ -35,7 +35,7 @@ class Route:
     path: re.Pattern[str]
     methods: frozenset[str]
     of_arrow: bool
-    reads: bool
+    given_up: bool
     endpoint: Callable[..., Coroutine[Any, Any, Response]]
     arguments: Arguments
 
@@ -47,7 +47,7 @@ class Route:
             path=path,
             methods=methods,
             of_arrow=isinstance(declared, ArrowRoute),
-            reads=methods == {"GET"} or is_read(endpoint),
+            given_up=methods == {"GET"} or is_given_up(endpoint),
             endpoint=endpoint,
             arguments=Arguments(
                 endpoint,

@@ -2,6 +2,8 @@
 
 import datetime
 import json
+import threading
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -9,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from akidb_ray.gateway.rest.app import build_app
 from tests.in_process import Database
 from tests.unit.gateway.films import FILMS, ORIGIN, TEXTS, film, post, put, vector
 
@@ -247,6 +250,48 @@ async def test_a_compressed_stream_is_refused(films: httpx.AsyncClient) -> None:
 async def test_too_many_rows_are_refused(films: httpx.AsyncClient) -> None:
     refused = await send(films, films_table(*range(1001)))
     assert (refused.status_code, refused.json()["field"]) == (413, "documents")
+
+
+async def test_too_many_batches_are_refused_though_they_are_empty(
+    films: httpx.AsyncClient,
+) -> None:
+    table = films_table(1)
+    for empty, status in ((999, 200), (1000, 413)):
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            for _ in range(empty):
+                writer.write_batch(table.to_batches()[0].slice(1))
+            writer.write_table(table)
+        content = sink.getvalue().to_pybytes()
+        answer = await films.put(f"{FILMS}/documents", content=content, headers=SENT)
+        assert answer.status_code == status, answer.text
+    assert (answer.json()["field"], answer.json()["limit"]) == ("documents", 1000)
+
+
+class SeenLimit(int):
+    """Notes which thread something is compared with it in."""
+
+    thread = 0
+
+    def __lt__(self, other: int) -> bool:
+        self.thread = threading.get_ident()
+        return int(self) < other
+
+
+@pytest.mark.parametrize(("documents", "in_thread"), [(1, False), (800, True)])
+async def test_a_large_stream_is_read_in_a_thread(
+    database: Database, films: httpx.AsyncClient, documents: int, in_thread: bool
+) -> None:
+    seen = SeenLimit(1000)
+    app = build_app(replace(database.services, max_batch_documents=seen))
+    table = films_table(*range(documents))
+    table = table.set_column(2, "text", pa.array(["rain " * 100] * documents))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://akidb", headers=films.headers
+    ) as client:
+        written = await send(client, table)
+    assert written.status_code == 200, written.text
+    assert (seen.thread != threading.get_ident()) == in_thread
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -7,6 +7,7 @@ import httpx
 from akidb_ray.domain.collection import RANGES
 from tests.in_process import Database
 from tests.serving import COLLECTIONS
+from tests.unit.gateway.waiting import until
 
 
 async def test_the_first_start_has_tenant_and_database_default(client: httpx.AsyncClient) -> None:
@@ -59,7 +60,11 @@ async def test_a_host_that_is_away_shows_in_health_and_readiness(database: Datab
     ready = await database.client.get("/readyz")
     assert (ready.status_code, ready.json()["code"]) == (503, "unavailable")
     database.hosts.down.clear()
-    assert (await database.client.get("/readyz")).status_code == 200
+
+    async def is_ready() -> bool:
+        return (await database.client.get("/readyz")).status_code == 200
+
+    await until(is_ready)
 
 
 async def test_openapi_shows_every_route_with_examples(client: httpx.AsyncClient) -> None:
