@@ -16,7 +16,9 @@ from typing import Annotated, Any
 import msgspec
 import ray
 import ray.exceptions
+import ray.util
 from ray.serve import Application
+from ray.serve.config import HTTPOptions
 from ray.serve.exceptions import RayServeException
 
 from akidb_ray.access.keys import ROOT_KEY_VARIABLE, chosen_root_key
@@ -29,7 +31,14 @@ from akidb_ray.bootstrap.core import (
     wait_for_nodes,
 )
 from akidb_ray.bootstrap.services import build_services
-from akidb_ray.bootstrap.serving import grpc_address, served_http_options, usable_models
+from akidb_ray.bootstrap.serving import (
+    grpc_address,
+    has_replicas,
+    require_free_grpc_port,
+    require_no_grpc_beside_tls,
+    served_http_options,
+    usable_models,
+)
 from akidb_ray.domain.errors import AkiDBError, InvalidArgument
 from akidb_ray.gateway.deployment import build_application
 from akidb_ray.settings import Settings, settings_of
@@ -68,8 +77,9 @@ def build(args: dict[str, Any]) -> Application:
     try:
         arguments = _arguments(args)
         http = served_http_options()
+        is_new = not has_replicas(actor["name"] for actor in ray.util.list_named_actors(True))
         prepare = ray.remote(_prepare).options(num_cpus=0, max_retries=0, **ON_HEAD)
-        settings, models = ray.get(prepare.remote(arguments))
+        settings, models = ray.get(prepare.remote(arguments, http, is_new))
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, AkiDBError):
             raise RayServeException(error.cause.detail) from None
@@ -98,9 +108,13 @@ def _arguments(args: dict[str, Any]) -> Arguments:
     return arguments
 
 
-def _prepare(arguments: Arguments) -> tuple[Settings, list[str]]:
-    """On the head node: files and variables of that machine are meant."""
+def _prepare(arguments: Arguments, http: HTTPOptions, is_new: bool) -> tuple[Settings, list[str]]:
+    """On the head node: files, variables and ports of that machine are meant."""
     settings = _settings(arguments, os.environ)
+    grpc_port = settings.server.grpc_port
+    require_no_grpc_beside_tls(http, grpc_port)
+    if is_new and grpc_port:
+        require_free_grpc_port(http.host or "", grpc_port)
     models, missing = usable_models(settings.embedding.models)
     for model, reason in missing.items():
         raise InvalidArgument("embedding.models", f"{model}: {reason}")

@@ -3,10 +3,11 @@ there already, and go on when whoever started them ends.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from akidb_ray.cluster.shard_host import HostOptions, ShardHost
 from akidb_ray.domain.collection import CollectionState
 from akidb_ray.domain.directory import CollectionPlace
 from akidb_ray.domain.errors import AkiDBError, InvalidState, Unavailable
-from akidb_ray.domain.ids import ClusterId
+from akidb_ray.domain.ids import ClusterId, StoreId
 from akidb_ray.domain.tenancy import DatabaseState, TenantStatus
 from akidb_ray.settings import Settings
 from akidb_ray.storage.data_folder import store_folder
@@ -73,22 +74,37 @@ async def wait_for_nodes(count: int, resource: str | None) -> None:
 async def start_core(data_dir: Path, settings: Settings, resource: str | None = None) -> None:
     """Start the shard hosts, on the nodes that have the resource when one is named, and finish
     creations that a crash interrupted. Raises our errors.
+
+    The stores of nodes that are away are given up only where no host runs yet.
     """
     catalog = RayCatalog(_SLOW_START_S)
     cluster_id = await catalog.cluster_id()
+    running = set(_our_actors()) - {CATALOG_ACTOR}
     hosts = []
     for name, node, folder in _host_places(data_dir, settings, resource):
         options = _host_options(folder, cluster_id, node, settings)
         followed = RayCatalog(settings.server.request_timeout_s)
         _start_actor(ShardHost, name, on_node(node["NodeID"]), options, followed)
         hosts.append(name)
-    stores = []
+    stores = set()
     for name in hosts:
         host = NamedActor(name, f"the shard host {name}", _SLOW_START_S)
-        stores.append(await host.call("store_id", again=True))
-        await catalog.register_store(stores[-1], name)
-    await catalog.retire_other_stores(stores)
+        store_id = await host.call("store_id", again=True)
+        await catalog.register_store(store_id, name)
+        stores.add(store_id)
+    if running:
+        snapshot = await catalog.watch(since=0, timeout_s=0.0)
+        stores |= stores_of_others(hosts, snapshot.stores if snapshot else {})
+    await catalog.retire_other_stores(list(stores))
     await _finish_creations(settings)
+
+
+def stores_of_others(hosts: Iterable[str], known: Mapping[StoreId, str]) -> set[StoreId]:
+    """Those of the known stores whose host is none of these: it is on a node that is away, and will
+    serve them when it is back. One that had the name of a host and is not its store is gone.
+    """
+    names = set(hosts)
+    return {store_id for store_id, name in known.items() if name and name not in names}
 
 
 def _start_actor(kind: type[Any], name: str, placed: Mapping[str, Any], *arguments: Any) -> None:
@@ -202,19 +218,39 @@ async def replace_root_key(key: str) -> None:
 
 def stop_core() -> None:
     """End the catalog, whose jobs need the hosts, then the hosts."""
+    ours = _our_actors()
+    stop_actors([name for name in ours if name == CATALOG_ACTOR])
+    stop_actors([name for name in ours if name != CATALOG_ACTOR])
+
+
+def _our_actors() -> list[str]:
     named = ray.util.list_named_actors(True)
-    ours = [actor["name"] for actor in named if actor["namespace"] == NAMESPACE]
-    _stop_actors([name for name in ours if name == CATALOG_ACTOR])
-    _stop_actors([name for name in ours if name != CATALOG_ACTOR])
+    return [actor["name"] for actor in named if actor["namespace"] == NAMESPACE]
 
 
-def _stop_actors(names: list[str]) -> None:
-    """Close them together, then end them, closed or not: they recover as after a crash."""
-    actors: list[Any] = [ray.get_actor(name, namespace=NAMESPACE) for name in names]
+def stop_actors(names: list[str]) -> None:
+    """Close them together, then end them, closed or not: they recover as after a crash. Those that
+    have ended by themselves are passed over.
+    """
+    actors: dict[str, Any] = {}
+    for name in names:
+        with contextlib.suppress(ValueError):
+            actors[name] = ray.get_actor(name, namespace=NAMESPACE)
+    if not actors:
+        return
+    closing = {actor.stop.remote(): name for name, actor in actors.items()}
     try:
-        ray.get([actor.stop.remote() for actor in actors], timeout=_STOP_TIMEOUT_S)
-    except (ray.exceptions.RayError, AkiDBError) as error:
-        _log.warning("%s did not stop cleanly: %s", ", ".join(names), error)
+        # All of them get the time, also when one fails at once.
+        ray.wait(list(closing), num_returns=len(closing), timeout=_STOP_TIMEOUT_S)
+        for closed, name in closing.items():
+            _note_failure(closed, name)
     finally:
-        for actor in actors:
+        for actor in actors.values():
             ray.kill(actor, no_restart=True)
+
+
+def _note_failure(closed: Any, name: str) -> None:
+    try:
+        ray.get(closed, timeout=0)
+    except (ray.exceptions.RayError, AkiDBError) as error:
+        _log.warning("%s did not stop cleanly: %s", name, error)

@@ -1,10 +1,13 @@
 """The application on Ray Serve, deployed by a driver that waits until it is healthy."""
 
 import functools
+import socket
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from ray import serve
+from ray.serve._private.common import ReplicaID
 from ray.serve._private.constants import RAY_SERVE_ENABLE_HA_PROXY
 from ray.serve.config import HTTPOptions
 from ray.serve.context import _get_global_client
@@ -49,6 +52,7 @@ def start_serving(
     http = served_http_options()
     if open_to_all:
         require_loopback(http.host)
+    require_no_grpc_beside_tls(http, server.grpc_port)
     application = build_application(
         functools.partial(build_services, settings, models, open_to_all),
         server.gateway_replicas,
@@ -91,6 +95,43 @@ def require_plain_http(http: HTTPOptions, behind_haproxy: bool) -> None:
             "ssl_* options don't go together with HAProxy (RAY_SERVE_ENABLE_HA_PROXY=1); shut "
             "Serve down, leave them out, and put a TLS terminator in front",
         )
+
+
+def require_no_grpc_beside_tls(http: HTTPOptions, grpc_port: int) -> None:
+    """Raises InvalidArgument where REST speaks TLS and gRPC, on the same host, would not."""
+    if grpc_port and (http.ssl_certfile or http.ssl_keyfile):
+        raise InvalidArgument(
+            "server.grpc_port",
+            "must be 0, which switches gRPC off, beside ssl_* of http_options: gRPC speaks no TLS; "
+            "or leave those out, and put a TLS terminator in front of both",
+        )
+
+
+def require_free_grpc_port(host: str, grpc_port: int) -> None:
+    """Raises InvalidArgument when somebody on this machine listens there. Gateways share the port,
+    also with those of another database: the kernel would spread connections over both.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, grpc_port))
+            # Bound twice by SO_REUSEADDR is possible, listened to is not.
+            probe.listen()
+        except OSError as error:
+            raise InvalidArgument(
+                "server.grpc_port",
+                f"{host}:{grpc_port} can't be used ({error.strerror}); choose another, or 0 for no "
+                "gRPC",
+            ) from None
+
+
+def has_replicas(actor_names: Iterable[str]) -> bool:
+    """Whether actors of Serve with these names are of our application: its gateways hold their port
+    then. While Serve has it built anew, the state of the application doesn't tell.
+    """
+    replicas = map(ReplicaID.from_full_id_str, filter(ReplicaID.is_full_id_str, actor_names))
+    return any(replica.deployment_id.app_name == APPLICATION for replica in replicas)
 
 
 def _wait_until_healthy() -> None:

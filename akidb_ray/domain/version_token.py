@@ -55,9 +55,7 @@ def least_sequences(
         raise InvalidArgument("min_version", f"must be at most {MAX_TOKENS} versions")
     least: dict[int, int] = {}
     for token in map(_read, given):
-        if token.collection != collection_id.bytes:
-            reason = "is a version of another collection, or of one that was deleted since"
-            raise InvalidArgument("min_version", reason)
+        _check_collection(token, collection_id.bytes)
         for number, _, sequence in token.reached:
             if number >= shard_count:
                 raise InvalidArgument("min_version", "names a shard that there is not")
@@ -67,16 +65,23 @@ def least_sequences(
 
 def one_token(tokens: Iterable[str]) -> str:
     """The token of several writes to one collection, at least one: it asks for what any of theirs
-    does. Raises InvalidArgument as `least_sequences`.
+    does. Raises InvalidArgument as `least_sequences`, also when their collections differ.
     """
     read = [_read(token) for token in tokens]
     highest: dict[int, tuple[int, int, int]] = {}
     for token in read:
+        _check_collection(token, read[0].collection)
         for part in token.reached:
             known = highest.get(part[0], part)
             highest[part[0]] = max(known, part, key=lambda reached: reached[2])
     merged = _Token(_FORMAT, read[0].collection, list(highest.values()))
     return base64.urlsafe_b64encode(msgspec.msgpack.encode(merged)).decode().rstrip("=")
+
+
+def _check_collection(token: _Token, collection: bytes) -> None:
+    if token.collection != collection:
+        reason = "is a version of another collection, or of one that was deleted since"
+        raise InvalidArgument("min_version", reason)
 
 
 def _read(token: str) -> _Token:

@@ -19,6 +19,32 @@ assert ray.get(bystander.answer.remote()) == 42
 print("nodes", sum(node["Alive"] for node in ray.nodes()), "actors", sorted(names))
 """
 
+STOPPING = """
+import sys, time
+import ray, ray.util
+from akidb_ray.bootstrap.core import stop_actors
+from akidb_ray.cluster.actors import NAMESPACE
+ray.init(address=sys.argv[1], log_to_driver=False)
+
+@ray.remote(num_cpus=0)
+class Host:
+    def __init__(self, note):
+        self.note = note
+    def stop(self):
+        if self.note is None:
+            raise ValueError("a defect")
+        time.sleep(1)
+        open(self.note, "w").close()
+
+options = {"namespace": NAMESPACE, "lifetime": "detached"}
+Host.options(name="broken", **options).remote(None)
+Host.options(name="sound", **options).remote(sys.argv[2])
+stop_actors(["gone", "broken", "sound"])
+stop_actors(["gone"])
+left = {actor["name"] for actor in ray.util.list_named_actors(True)}
+print("left", sorted(left & {"broken", "sound"}))
+"""
+
 
 def probe(address: str) -> str:
     answer = subprocess.run(
@@ -50,3 +76,14 @@ def test_it_serves_from_all_nodes_and_leaves_the_cluster_as_it_was(
     with again.client() as client:
         assert client.post(f"{COLLECTIONS}/c/count", json={}).json() == {"count": 50}
     assert again.stop() == 0
+
+
+@pytest.mark.cluster
+def test_a_host_that_ended_or_fails_keeps_no_other_from_closing(
+    address: str, tmp_path: Path
+) -> None:
+    note = tmp_path / "closed"
+    command = [sys.executable, "-c", STOPPING, address, str(note)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert said.stdout.strip().splitlines()[-1] == "left []"
+    assert note.exists()

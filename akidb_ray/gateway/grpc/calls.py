@@ -1,6 +1,7 @@
 """What surrounds each call: who asks, the request id, the deadline, and errors as statuses."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -9,7 +10,7 @@ import grpc
 from grpc_status import rpc_status
 
 from akidb_ray.access.authorization import Principal
-from akidb_ray.domain.errors import AkiDBError, DeadlineExceeded, Internal
+from akidb_ray.domain.errors import AkiDBError, DeadlineExceeded, Internal, RateLimited
 from akidb_ray.domain.tenancy import DEFAULT_NAME
 from akidb_ray.gateway.authentication import Authenticator
 from akidb_ray.gateway.grpc.status import status_of
@@ -21,6 +22,9 @@ REQUEST_ID = "x-request-id"
 _MAX_REQUEST_ID_CHARACTERS = 128
 # What is kept of the time that is left for the way back to the client: a tenth, but not more.
 _MOST_FOR_THE_WAY_MS = 50
+# Of each method that needs no key: few of all calls that a server takes at once.
+MOST_OPEN_CALLS = 64
+_OPEN_RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,13 @@ class Call:
 
 class CallFrame(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """Gives each call of our service a request id and a principal: its methods take a Call where
-    gRPC gives a context. Other services, health and reflection, are open to everybody.
+    gRPC gives a context. Other services, health and reflection, are open to everybody, so that
+    only so many of their calls are taken at once: there is always room for those with a key.
     """
 
     def __init__(self, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
+        self._open_calls: Counter[str] = Counter()
 
     async def intercept_service(
         self,
@@ -66,8 +72,10 @@ class CallFrame(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler:
         handler = await continuation(handler_call_details)
-        if handler is None or not handler_call_details.method.startswith(f"/{SERVICE}/"):
-            return handler
+        if handler is None:
+            return None
+        if not handler_call_details.method.startswith(f"/{SERVICE}/"):
+            return self._open(handler_call_details.method, handler)
         headers = _headers(handler_call_details.invocation_metadata)
         request_id = _given_request_id(headers) or new_request_id()
         try:
@@ -76,6 +84,15 @@ class CallFrame(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         except Exception as error:
             return _refusing(error, request_id)
         return _framed(handler, principal, request_id)
+
+    def _open(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+        # The task of this call. It ends with the call, also with one whose message never comes.
+        task = asyncio.current_task()
+        if task is None or self._open_calls[method] >= MOST_OPEN_CALLS:
+            return _refusing(RateLimited(_OPEN_RETRY_S), new_request_id())
+        self._open_calls[method] += 1
+        task.add_done_callback(lambda _: self._open_calls.subtract((method,)))
+        return handler
 
 
 def _headers(metadata: Any) -> Mapping[str, str]:

@@ -7,19 +7,19 @@ statuses of them.
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from akidb_ray.domain.document import DocumentBatch
 from akidb_ray.domain.errors import AkiDBError, InvalidArgument
 from akidb_ray.domain.filter import Filter
 from akidb_ray.domain.query import FacetQuery
 from akidb_ray.domain.version_token import one_token
 from akidb_ray.gateway.grpc.calls import Call
 from akidb_ray.gateway.grpc.document_messages import (
-    batch_of,
     chosen,
     document_messages,
-    incoming_of,
     mode_of,
     options_of,
     patch_of,
+    values_of,
 )
 from akidb_ray.gateway.grpc.fields import (
     check_format,
@@ -72,11 +72,10 @@ class AkiDBServicer:
         async for request in requests:
             first = first or request
             try:
-                written = await self._write(_like_first(request, first), call)
+                _add(total, await self._write(_like_first(request, first, call), call))
             except AkiDBError as error:
                 error.fields.update(message=number, acknowledged=total.acknowledged)
                 raise
-            _add(total, written)
             number += 1
         if first is None:
             raise InvalidArgument("documents", "is empty: the stream has no message")
@@ -87,11 +86,12 @@ class AkiDBServicer:
         ref, mode = ref_of(request, call), mode_of(request)
         options = options_of(request.options)
         check_count("documents", len(documents), services.max_batch_documents)
-        batch = batch_of(documents)
-        if batch is not None:
-            return await services.documents.upsert_batch(call.principal, ref, batch, mode, options)
-        incoming = incoming_of(documents)
-        return await services.documents.upsert(call.principal, ref, incoming, mode, options)
+        written = await values_of(request)
+        if isinstance(written, DocumentBatch):
+            return await services.documents.upsert_batch(
+                call.principal, ref, written, mode, options
+            )
+        return await services.documents.upsert(call.principal, ref, written, mode, options)
 
     async def Patch(self, request: pb.PatchRequest, call: Call) -> pb.PatchResponse:  # noqa: N802
         documents, ref = self.services.documents, ref_of(request, call)
@@ -238,9 +238,15 @@ def _add(total: pb.UpsertResponse, written: Written) -> None:
     total.skipped += written.skipped
 
 
-def _like_first(request: pb.UpsertRequest, first: pb.UpsertRequest) -> pb.UpsertRequest:
-    """With the address of the first message of the stream, where it says nothing else."""
+def _like_first(request: pb.UpsertRequest, first: pb.UpsertRequest, call: Call) -> pb.UpsertRequest:
+    """With the address of the first message of the stream, where it says nothing. Raises
+    InvalidArgument where it says something else: one version can't be that of two collections.
+    """
     for name in ("tenant", "database", "collection"):
         if not getattr(request, name):
             setattr(request, name, getattr(first, name))
+    here, there = ref_of(request, call), ref_of(first, call)
+    for name in ("tenant", "database", "collection"):
+        if getattr(here, name) != getattr(there, name):
+            raise InvalidArgument(name, "is not that of the first message of the stream")
     return request

@@ -74,8 +74,9 @@ def _check_columns(schema: pa.Schema, known: Sequence[str]) -> None:
             raise InvalidArgument(name or "(no name)", reason)
         if name in schema.names[:position]:
             raise InvalidArgument(name, "is there twice")
-        if (reason := why_it_grows(schema.field(position).type)) is not None:
-            raise InvalidArgument(name, reason)
+        grows = why_it_grows(schema.field(position).type)
+        if grows is not None:
+            raise InvalidArgument(name, grows)
 
 
 def _check_messages(raw: bytes, what: str, max_batches: int) -> None:

@@ -49,8 +49,13 @@ class CollectionFlows:
         options: UpsertOptions,
     ) -> Flow[Written]:
         """One request after the other, so that of documents with one id the last one wins."""
-        key = idempotency_key or documents.new_idempotency_key()
+        key = documents.idempotency_key_of(idempotency_key)
         encoded = documents.encoded_documents(given, ids, vectors, texts, payloads)
+        if options.get("if_versions"):
+            # Only all ids tell that a condition is about none of them.
+            held = list(encoded)
+            documents.check_conditions(options, (document_id for document_id, _ in held))
+            encoded = iter(held)
         return self._write(
             (batch.first_row, documents.upsert(self.path, batch, options, _part(key, batch)))
             for batch in documents.batches(encoded, self.limits)
@@ -63,19 +68,21 @@ class CollectionFlows:
         idempotency_key: str | None,
         options: WriteOptions,
     ) -> Flow[Written]:
-        key = idempotency_key or documents.new_idempotency_key()
+        key = documents.idempotency_key_of(idempotency_key)
+        parts = self._parts(target, options)
         return self._write(
             (part.first_row, documents.patch(self.path, part, changes, options, _part(key, part)))
-            for part in target.parts(self.limits)
+            for part in parts
         )
 
     def delete(
         self, target: Target, idempotency_key: str | None, options: WriteOptions
     ) -> Flow[Written]:
-        key = idempotency_key or documents.new_idempotency_key()
+        key = documents.idempotency_key_of(idempotency_key)
+        parts = self._parts(target, options)
         return self._write(
             (part.first_row, documents.delete(self.path, part, options, _part(key, part)))
-            for part in target.parts(self.limits)
+            for part in parts
         )
 
     def get(self, document_id: str, with_vector: bool, min_version: str | None) -> Flow[Document]:
@@ -131,6 +138,13 @@ class CollectionFlows:
 
     def update(self, changes: Mapping[str, Any], if_version: int | None) -> Flow[CollectionInfo]:
         return self.calls.call(update(self.path, changes, if_version, collection_of))
+
+    def _parts(self, target: Target, options: WriteOptions) -> list[Target]:
+        """Raises TypeError or ValueError for what can't be meant, before anything is written."""
+        parts = list(target.parts(self.limits))
+        if target.ids is not None:
+            documents.check_conditions(options, target.ids)
+        return parts
 
     def _write(self, requests: Iterable[tuple[int, Operation[Written]]]) -> Flow[Written]:
         """Carry out a write in these requests, of which each begins at a row."""

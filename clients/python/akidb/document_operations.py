@@ -29,13 +29,15 @@ BASE64 = "base64"
 # The bytes around and between documents in a body.
 _FRAME_BYTES = 2
 _MISSING = object()
+# Servers take 255; the parts of a write add "-" and the number of a row.
+_MAX_KEY_BYTES = 235
 
 
 class WriteOptions(TypedDict, total=False):
     """`if_versions` holds the version that a document must have, 0 when it must not exist; one that
-    differs refuses its whole request. `only_if` is a filter: stored documents that do not pass it
-    are skipped. A write is acknowledged once it is on disk (`fsync`), or, `buffered`, once it
-    survives the end of the process.
+    differs refuses its whole request, and one for no document of the call is a ValueError.
+    `only_if` is a filter: stored documents that do not pass it are skipped. A write is acknowledged
+    once it is on disk (`fsync`), or, `buffered`, once it survives the end of the process.
     """
 
     if_versions: Mapping[str, int]
@@ -151,16 +153,16 @@ def batches(documents: Iterable[tuple[str, bytes]], limits: BatchLimits) -> Iter
         yield Batch(first_row, ids, encoded)
 
 
+def check_conditions(options: WriteOptions, ids: Iterable[str]) -> None:
+    """Raises ValueError for `if_versions` of none of these ids, which no part would look at."""
+    for document_id in (options.get("if_versions") or {}).keys() - set(ids):
+        raise ValueError(f"if_versions: {document_id!r} is the id of no document in this call")
+
+
 def upsert(
     collection: str, batch: Batch, options: UpsertOptions, idempotency_key: str
 ) -> Operation[Written]:
-    rest: dict[str, Any] = given(**options)
-    if "if_versions" in rest:
-        rest["if_versions"] = {
-            document_id: rest["if_versions"][document_id]
-            for document_id in batch.ids
-            if document_id in rest["if_versions"]
-        }
+    rest = _options_of_part(options, batch.ids)
     members = [b'"documents":[' + b",".join(batch.encoded) + b"]"]
     if rest:
         members.append(to_json(rest)[1:-1])
@@ -180,7 +182,7 @@ def patch(
     options: WriteOptions,
     idempotency_key: str,
 ) -> Operation[Written]:
-    body = {**target.body(), **given(**changes), **given(**options)}
+    body = {**target.body(), **given(**changes), **_options_of_part(options, target.ids)}
     headers = _carried_out_once(idempotency_key)
     request = json_request("POST", f"{collection}/documents/patch", body, headers=headers)
     return Operation(request, _written("patched"))
@@ -189,7 +191,7 @@ def patch(
 def delete(
     collection: str, target: Target, options: WriteOptions, idempotency_key: str
 ) -> Operation[Written]:
-    body = {**target.body(), **given(**options)}
+    body = {**target.body(), **_options_of_part(options, target.ids)}
     headers = _carried_out_once(idempotency_key)
     request = json_request("POST", f"{collection}/documents/delete", body, headers=headers)
     return Operation(request, _written("deleted"))
@@ -254,8 +256,24 @@ def count(collection: str, filter: Filter | None, min_version: str | None) -> Op
     return Operation(request, lambda answer: int(answer["count"]))
 
 
-def new_idempotency_key() -> str:
-    return uuid.uuid4().hex
+def idempotency_key_of(given_key: str | None) -> str:
+    """The key of a whole write, to which each part of it adds where it begins. Raises ValueError
+    for one that is too long for that, before anything is written.
+    """
+    if not given_key:
+        return uuid.uuid4().hex
+    if len(given_key.encode()) > _MAX_KEY_BYTES:
+        raise ValueError(f"idempotency_key may have {_MAX_KEY_BYTES} bytes at most")
+    return given_key
+
+
+def _options_of_part(options: WriteOptions, ids: Sequence[str] | None) -> dict[str, Any]:
+    """With the conditions of the documents in this part of a write; of one by filter, with all."""
+    of_part: dict[str, Any] = given(**options)
+    if ids is not None and "if_versions" in of_part:
+        versions = of_part["if_versions"]
+        of_part["if_versions"] = {each: versions[each] for each in ids if each in versions}
+    return of_part
 
 
 def _written(affected: str) -> Any:

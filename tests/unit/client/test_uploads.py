@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from akidb import BatchLimits, Document, Written
 from akidb.collection_flows import CollectionFlows
-from akidb.document_operations import batches, encoded_documents
+from akidb.document_operations import Target, batches, encoded_documents
 from akidb.vectors import encode_vector
 
 from tests.unit.client.driving import Script, answer, bodies, problem, raised_by
@@ -109,6 +109,59 @@ def test_conditions_go_with_the_batch_that_holds_their_document() -> None:
         ({}, "update"),
         ({"c": 7}, "update"),
     ]
+
+
+def write(of: CollectionFlows, verb: str, target: Target, key: str | None = None) -> Any:
+    if verb == "delete":
+        return of.delete(target, key, {"if_versions": VERSIONS})
+    return of.patch(target, {"set": {"n": 1}}, key, {"if_versions": VERSIONS})
+
+
+VERSIONS = {"a": 3, "c": 7}
+
+
+@pytest.mark.parametrize(("verb", "affected"), [("patch", "patched"), ("delete", "deleted")])
+def test_conditions_of_a_patch_or_deletion_go_with_their_part(verb: str, affected: str) -> None:
+    reply = answer({affected: 1, "version": "v"})
+    script = Script([reply, reply])
+    script.run(write(flows(script), verb, Target(["a", "b", "c"], None)))
+    sent = [(body["ids"], body["if_versions"]) for body in bodies(script.requests)]
+    assert sent == [(["a", "b"], {"a": 3}), (["c"], {"c": 7})]
+    by_filter = Script([reply])
+    by_filter.run(write(flows(by_filter), verb, Target(None, {"n": 1})))
+    assert bodies(by_filter.requests)[0]["if_versions"] == VERSIONS, "for the server to refuse"
+
+
+@pytest.mark.parametrize("verb", ["upsert", "patch", "delete"])
+def test_a_condition_on_no_document_is_refused_before_anything_is_sent(verb: str) -> None:
+    script = Script([])
+
+    def call() -> Any:
+        if verb == "upsert":
+            streamed = ({"id": each} for each in "abd")
+            return upsert(flows(script), documents=streamed, if_versions=VERSIONS)
+        return write(flows(script), verb, Target(["a", "b", "d"], None))
+
+    error = raised_by(lambda: script.run(call()), ValueError)
+    assert "if_versions: 'c' is the id of no document" in str(error)
+    assert script.requests == []
+
+
+@pytest.mark.parametrize("verb", ["upsert", "patch", "delete"])
+def test_a_key_too_long_for_the_parts_is_refused_before_anything_is_sent(verb: str) -> None:
+    script = Script([])
+
+    def call(key: str) -> Any:
+        if verb == "upsert":
+            return upsert(flows(script), key, ids=["a", "b", "c"])
+        return write(flows(script), verb, Target(["a", "b", "c"], None), key)
+
+    error = raised_by(lambda: script.run(call("é" * 118)), ValueError)
+    assert "idempotency_key may have 235 bytes at most" in str(error)
+    assert script.requests == []
+    longest = Script([done(2), done(1)])
+    longest.run(upsert(flows(longest), "x" * 235, ids=["a", "b", "c"]))
+    assert max(len(r.headers["idempotency-key"]) for r in longest.requests) <= 255
 
 
 @pytest.mark.parametrize(

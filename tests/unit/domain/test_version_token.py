@@ -10,7 +10,7 @@ from akidb_ray.domain.errors import InvalidArgument
 from akidb_ray.domain.ids import CollectionId, StoreId
 from akidb_ray.domain.placement import ShardPlacement
 from akidb_ray.domain.scroll_cursor import read_cursor, scroll_cursor
-from akidb_ray.domain.version_token import MAX_TOKENS, least_sequences, version_token
+from akidb_ray.domain.version_token import MAX_TOKENS, least_sequences, one_token, version_token
 
 STORE, FILMS = StoreId.new(), CollectionId.new()
 packed = msgspec.msgpack.encode
@@ -43,6 +43,14 @@ def test_a_token_of_another_collection_is_refused_also_beside_a_good_one() -> No
     for given in (other, f"{token({0: 1})},{other}"):
         with pytest.raises(InvalidArgument, match="another collection"):
             least_sequences(given, FILMS, 1)
+
+
+def test_one_token_asks_for_what_any_of_several_does_and_is_of_one_collection() -> None:
+    merged = one_token([token({0: 5, 1: 7}), token({0: 4, 2: 9})])
+    assert least_sequences(merged, FILMS, 3) == {0: 5, 1: 7, 2: 9}
+    other = version_token(CollectionId.new(), [(ShardPlacement(0, STORE), 9)])
+    with pytest.raises(InvalidArgument, match="min_version: is a version of another collection"):
+        one_token([token({0: 5}), other])
 
 
 def test_a_token_of_all_shards_that_there_may_be_is_read_back() -> None:

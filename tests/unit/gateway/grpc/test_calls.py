@@ -1,6 +1,7 @@
 """What surrounds calls: authentication, request ids, deadlines, cancellation, limits, streams."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from grpc_status import rpc_status
 
 from akidb_ray.domain.errors import Unavailable
 from akidb_ray.domain.ids import StoreId
+from akidb_ray.gateway.grpc.document_messages import values_of
 from akidb_ray.gateway.grpc.server import grpc_server
 from akidb_ray.gateway.grpc.v2 import akidb_pb2 as pb
 from akidb_ray.gateway.grpc.v2 import akidb_pb2_grpc
@@ -173,6 +175,36 @@ async def test_a_stream_of_upserts_that_breaks_says_what_is_written(
     assert (fields["field"], fields["message"]) == ("documents[0].id", 2)
     assert fields["acknowledged"] == 3
     assert (await stub.Count(COUNT, metadata=KEY)).count == 11
+
+
+@pytest.mark.parametrize("name", ["tenant", "database", "collection"])
+async def test_a_stream_of_upserts_is_of_one_collection(
+    name: str, films: None, stub: akidb_pb2_grpc.AkiDBStub
+) -> None:
+    address = {"tenant": "default", "database": "default", "collection": "films"}
+
+    async def batches() -> AsyncIterator[pb.UpsertRequest]:
+        yield pb.UpsertRequest(collection="films", documents=[_document("a")])
+        yield pb.UpsertRequest(**address, documents=[_document("b")])
+        yield pb.UpsertRequest(**{**address, name: "texts"}, documents=[_document("c")])
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.UpsertStream(batches(), metadata=KEY)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    fields = fields_of(rpc_status.from_call(caught.value))
+    assert (fields["field"], fields["message"], fields["acknowledged"]) == (name, 2, 2)
+
+
+async def test_others_have_their_turn_while_many_documents_are_read() -> None:
+    large = pb.NewDocument(id="a", text="b", payload=json.dumps({"text": "c" * 10**6}))
+    for documents in ([_document(str(number)) for number in range(5000)], [large] * 20):
+        reading = asyncio.create_task(values_of(pb.UpsertRequest(documents=documents)))
+        turns = 0
+        while not reading.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert len(await reading) == len(documents)
+        assert turns > 5
 
 
 async def test_an_empty_stream_of_upserts_is_refused(stub: akidb_pb2_grpc.AkiDBStub) -> None:

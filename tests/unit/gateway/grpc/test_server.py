@@ -12,6 +12,7 @@ from akidb_ray.gateway.grpc.v2 import akidb_pb2_grpc
 from tests.in_process import Database
 from tests.serving import ROOT_KEY
 from tests.unit.gateway.films import make_films
+from tests.unit.gateway.waiting import until
 
 KEY = (("authorization", f"Bearer {ROOT_KEY}"),)
 Status = health_pb2.HealthCheckResponse
@@ -20,10 +21,18 @@ OURS = health_pb2.HealthCheckRequest(service="akidb.v2.AkiDB")
 
 async def test_health_follows_readiness(database: Database, channel: grpc.aio.Channel) -> None:
     health = health_pb2_grpc.HealthStub(channel)
-    assert (await health.Check(OURS)).status == Status.SERVING
+
+    async def is_serving() -> bool:
+        return bool((await health.Check(OURS)).status == Status.SERVING)
+
+    async def is_not_serving() -> bool:
+        return not await is_serving()
+
+    assert await is_serving()
     database.hosts.down.update(database.stores)
-    assert (await health.Check(OURS)).status == Status.NOT_SERVING
+    await until(is_not_serving)
     database.hosts.down.clear()
+    await until(is_serving)
     assert (await health.Check(health_pb2.HealthCheckRequest())).status == Status.SERVING
 
 
