@@ -127,6 +127,7 @@ class AkiDBServicer:
             list(request.ids),
             request.with_vector,
             given(request, "min_version", None),
+            call.timeout_ms(),
         )
         return pb.GetResponse(documents=document_messages(documents, form))
 
@@ -147,6 +148,7 @@ class AkiDBServicer:
                 given(request, "with_payload", True),
                 request.with_vector,
                 given(request, "min_version", None),
+                call.timeout_ms(),
             )
             cursor = page.next_cursor
             more = cursor is not None
@@ -156,7 +158,9 @@ class AkiDBServicer:
     async def Count(self, request: pb.CountRequest, call: Call) -> pb.CountResponse:  # noqa: N802
         ref, filter = ref_of(request, call), filter_of(request.filter)
         least = given(request, "min_version", None)
-        counted = await self.services.documents.count(call.principal, ref, filter, least)
+        counted = await self.services.documents.count(
+            call.principal, ref, filter, least, call.timeout_ms()
+        )
         return pb.CountResponse(count=counted)
 
     async def Search(self, request: pb.SearchRequest, call: Call) -> pb.SearchResponse:  # noqa: N802

@@ -191,14 +191,17 @@ class Deletion(ConditionalBody, Selection):
     model_config = _showing({"ids": ["tt1"]}, {"filter": {"year": {"$lt": 1920}}})
 
 
+_MIN_VERSION = "The `version` of a write that must be seen, or several joined by commas; else 503."
+_TIMEOUT = "1 to 600,000: then 503."
+
+
 class ReadFields(Body):
     with_vector: YesNo = False
     encoding_format: EncodingFormat = Field(
         EncodingFormat.FLOAT, description="Of the vectors in the answer."
     )
-    min_version: str | None = Field(
-        None, description="The `version` of a write that must be seen; else 503."
-    )
+    min_version: str | None = Field(None, description=_MIN_VERSION)
+    timeout_ms: WholeNumber | None = Field(None, description=_TIMEOUT)
 
 
 class Fetch(ReadFields):
@@ -214,7 +217,8 @@ class Scroll(ReadFields):
 
 class Count(Body):
     filter: dict[str, Any] | None = filter_field()
-    min_version: str | None = None
+    min_version: str | None = Field(None, description=_MIN_VERSION)
+    timeout_ms: WholeNumber | None = Field(None, description=_TIMEOUT)
 
 
 class OneRead(BaseModel):
@@ -222,4 +226,5 @@ class OneRead(BaseModel):
 
     with_vector: bool = False
     encoding_format: EncodingFormat = EncodingFormat.FLOAT
-    min_version: str | None = None
+    min_version: str | None = Field(None, description=_MIN_VERSION)
+    timeout_ms: int | None = Field(None, description=_TIMEOUT)

@@ -37,7 +37,7 @@ async def get_document(
     query: Annotated[OneRead, Query()],
 ) -> Response:
     document = await services.documents.get(
-        caller, ref, document_id, query.with_vector, query.min_version
+        caller, ref, document_id, query.with_vector, query.min_version, query.timeout_ms
     )
     shown = document_json(document, query.encoding_format)
     return json_response(shown, headers=etag(document.version))
@@ -48,7 +48,7 @@ async def get_document(
 async def get_many(services: Use, caller: Caller, ref: InCollection, body: Fetch) -> Response:
     check_count("ids", len(body.ids), services.max_batch_documents)
     documents = await services.documents.get_many(
-        caller, ref, body.ids, body.with_vector, body.min_version
+        caller, ref, body.ids, body.with_vector, body.min_version, body.timeout_ms
     )
     return json_response({"documents": [document_json(d, body.encoding_format) for d in documents]})
 
@@ -69,6 +69,7 @@ async def scroll(services: Use, caller: Caller, ref: InCollection, body: Scroll)
         body.with_payload,
         body.with_vector,
         body.min_version,
+        body.timeout_ms,
     )
     documents = [document_json(document, body.encoding_format) for document in page.documents]
     return json_response({"documents": documents, "next_cursor": page.next_cursor})
@@ -82,6 +83,6 @@ async def scroll(services: Use, caller: Caller, ref: InCollection, body: Scroll)
 @reads_only
 async def count(services: Use, caller: Caller, ref: InCollection, body: Count) -> Response:
     counted = await services.documents.count(
-        caller, ref, parse_filter(body.filter), body.min_version
+        caller, ref, parse_filter(body.filter), body.min_version, body.timeout_ms
     )
     return json_response({"count": counted})
