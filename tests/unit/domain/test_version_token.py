@@ -12,7 +12,9 @@ from akidb_ray.domain.placement import ShardPlacement
 from akidb_ray.domain.scroll_cursor import read_cursor, scroll_cursor
 from akidb_ray.domain.version_token import MAX_TOKENS, least_sequences, one_token, version_token
 
-STORE, FILMS = StoreId.new(), CollectionId.new()
+STORE = StoreId.new()
+# Fixed: it names test cases, which every process that runs tests must know by the same names.
+FILMS = CollectionId.parse("01990000-0000-7000-8000-000000000001")
 packed = msgspec.msgpack.encode
 
 
