@@ -93,7 +93,7 @@ ROWS: dict[str, tuple[tuple[str, str, Any], int, str | None, str]] = {
         upsert({**FINE, "payload": {"a": float("nan")}}),
         422,
         "documents[0].payload.a",
-        "JSON",
+        "finite number",
     ),
     "lone surrogate in text": (
         upsert({**FINE, "text": "\ud800"}),

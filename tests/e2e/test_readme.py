@@ -18,7 +18,7 @@ def test_the_commands_of_the_readme_do_what_it_says(
     server: ServerProcess, client: httpx.Client, tmp_path: Path
 ) -> None:
     blocks = BLOCK.findall(README.read_text("utf-8"))
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     outputs = []
     for block in blocks:
         done = subprocess.run(

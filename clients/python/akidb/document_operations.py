@@ -122,9 +122,14 @@ def encoded_documents(
     if documents is None:
         if ids is None:
             raise TypeError("give documents, or ids with vectors, texts or payloads")
+        for name, column in (("ids", ids), ("texts", texts)):
+            if isinstance(column, str):
+                raise TypeError(f"{name} has a value for each document, and is not one text")
         documents = _rows(ids, vectors, texts, payloads)
     elif any(column is not None for column in columns):
         raise TypeError("give either documents or columns, not both")
+    if isinstance(documents, (Document, Mapping)):
+        raise TypeError("documents is a sequence of documents, not one document")
     for row, document in enumerate(documents):
         try:
             shown = _document_body(document)

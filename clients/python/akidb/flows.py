@@ -101,6 +101,9 @@ def _exchange(request: Request, timeout_s: float) -> Flow[Reply]:
 def _may_repeat(request: Request, error: AkiDBError) -> bool:
     if not error.retryable:
         return False
+    if isinstance(error, DeadlineExceeded) and error.status is not None:
+        # The server took the time that it was given. Once more as long is not what was allowed.
+        return False
     untouched = isinstance(error, RateLimited) or (
         isinstance(error, ConnectionFailed) and not error.sent
     )

@@ -29,6 +29,14 @@ def test_what_passes_by_itself_is_sent_again_after_growing_waits() -> None:
     assert [request.path for request in script.requests] == ["/read"] * 4
 
 
+def test_a_deadline_that_the_server_kept_is_not_waited_for_again() -> None:
+    script = Script([problem(503, "deadline_exceeded", retry_after_s=1)])
+    assert isinstance(
+        raised_by(lambda: script.run(script.calls().call(operation()))), DeadlineExceeded
+    )
+    assert len(script.requests) == 1
+
+
 def test_the_time_that_the_server_names_is_waited_for() -> None:
     script = Script([problem(503, "exhausted", retry_after_s=3), answer({})])
     script.run(script.calls().call(operation()))

@@ -189,3 +189,19 @@ def test_what_is_no_document_is_refused_with_its_row(
 def test_halves_of_surrogate_pairs_are_refused_with_their_row() -> None:
     with pytest.raises(ValueError, match=r"row 0: .*surrogates"):
         list(encoded_documents([{"id": "\ud800"}], None, None, None, None))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"ids": "ab", "texts": ["x", "y"]},
+        {"ids": ["a", "b"], "texts": "xy"},
+        {"documents": {"id": "a", "text": "x"}},
+        {"documents": Document("a", text="x")},
+    ],
+)
+def test_one_text_or_document_is_not_taken_for_many(given: dict[str, Any]) -> None:
+    script = Script([])
+    with pytest.raises(TypeError, match="not one"):
+        script.run(upsert(flows(script), **given))
+    assert script.requests == []

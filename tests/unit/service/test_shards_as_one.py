@@ -173,9 +173,10 @@ async def test_hybrid_search_fuses_the_lists_of_the_whole_collection(
             offset=number,
             exact=True,
         )
+        alone = replace(hybrid, fusion=Fusion(), limit=100, offset=0)
         legs = (
-            replace(hybrid, text=None, mode=SearchMode.VECTOR, limit=100, offset=0),
-            replace(hybrid, vector=None, mode=SearchMode.KEYWORD, limit=100, offset=0),
+            replace(alone, text=None, mode=SearchMode.VECTOR),
+            replace(alone, vector=None, mode=SearchMode.KEYWORD, exact=False),
         )
         found_in = [(await filled.search.search(ROOT, ref, hybrid)).hits for ref in (ONE, THREE)]
         assert shown(found_in[0]) == shown(found_in[1])
