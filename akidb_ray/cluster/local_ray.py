@@ -64,27 +64,40 @@ def end_processes(instance: str) -> int:
 
 def processes_of(instance: str) -> list[psutil.Process]:
     """Every process that this instance started and that still runs, apart from this one."""
-    return [process for process in psutil.process_iter() if _belongs_to(process, instance)]
+    running = [process for process in psutil.process_iter() if _runs(process)]
+    told = {process for process in running if _was_told(process, instance)}
+    # Some of Ray's agents write their title over their environment. They are in the session that
+    # Ray was started in, which is nobody else's.
+    sessions = {_session(process) for process in told} - {os.getsid(0), None}
+    return [each for each in running if each in told or _session(each) in sessions]
 
 
-def _belongs_to(process: psutil.Process, instance: str) -> bool:
+def _runs(process: psutil.Process) -> bool:
     try:
-        return (
-            process.pid != os.getpid()
-            and process.status() != psutil.STATUS_ZOMBIE
-            and _was_told(process, f"{INSTANCE_VARIABLE}={instance}")
-        )
-    except (OSError, psutil.Error):
+        return process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
         return False
 
 
-def _was_told(process: psutil.Process, assignment: str) -> bool:
-    """Whether the variable stands in the environment that the process began with."""
-    if sys.platform != "linux":
-        return assignment in (f"{name}={value}" for name, value in process.environ().items())
-    # Some of Ray's processes write their title over the beginning of their environment, and psutil
-    # reads it only up to there.
-    return assignment.encode() in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+def _was_told(process: psutil.Process, instance: str) -> bool:
+    """Whether the instance stands in the environment that the process began with."""
+    assignment = f"{INSTANCE_VARIABLE}={instance}"
+    try:
+        if sys.platform != "linux":
+            names = process.environ().items()
+            return assignment in (f"{name}={value}" for name, value in names)
+        # psutil reads it only up to what was written over.
+        raw = Path(f"/proc/{process.pid}/environ").read_bytes()
+    except (OSError, psutil.Error):
+        return False
+    return assignment.encode() in raw.split(b"\0")
+
+
+def _session(process: psutil.Process) -> int | None:
+    try:
+        return os.getsid(process.pid)
+    except OSError:
+        return None
 
 
 def haproxy_available() -> bool:

@@ -33,12 +33,14 @@ def write_and_read(shared: akidb.Collection, writer: int) -> int:
     mine = {"writer": writer}
     for number in range(ROUNDS):
         document_id, vector = f"{writer}-{number}", rng.standard_normal(DIMENSION, dtype=np.float32)
-        written = shared.upsert([document_id], [vector], payloads=[{**mine, "state": "new"}])
+        written = shared.upsert(
+            ids=[document_id], vectors=[vector], payloads=[{**mine, "state": "new"}]
+        )
         (nearest,) = shared.search(vector=vector, limit=1, min_version=written.version)
         assert nearest.id == document_id
         assert shared.count(mine, min_version=written.version) == number + 1
 
-        patched = shared.patch([document_id], set={"state": "patched"})
+        patched = shared.patch({"set": {"state": "patched"}}, ids=[document_id])
         seen = shared.get(document_id, min_version=patched.version)
         assert seen.payload == {**mine, "state": "patched"}
 

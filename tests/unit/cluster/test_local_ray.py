@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 from akidb_ray.cluster.local_ray import (
     INSTANCE_VARIABLE,
     end_processes,
@@ -36,6 +38,23 @@ def test_only_processes_of_the_instance_are_ended(tmp_path: Path) -> None:
     assert end_processes(mine) == 0
     assert end_processes(other) == 1
     spared.wait(5)
+
+
+def test_processes_that_hide_what_they_were_told_are_ended_by_their_session(tmp_path: Path) -> None:
+    mine = instance_id(tmp_path)
+    hiding = f"import subprocess; print(subprocess.Popen({SLEEP!r}, env={{}}).pid, flush=True)"
+    leader = subprocess.Popen(
+        [sys.executable, "-c", f"{hiding}; import time; time.sleep(60)"],
+        stdout=subprocess.PIPE,
+        env={**os.environ, INSTANCE_VARIABLE: mine},
+        start_new_session=True,
+    )
+    assert leader.stdout is not None
+    hidden = psutil.Process(int(leader.stdout.readline()))
+    leader.stdout.close()
+    assert end_processes(mine) == 2
+    leader.wait(5)
+    assert not hidden.is_running() or hidden.status() == psutil.STATUS_ZOMBIE
 
 
 def test_an_instance_is_named_after_its_folder_however_it_is_written(tmp_path: Path) -> None:
