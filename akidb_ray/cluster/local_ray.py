@@ -74,7 +74,7 @@ def processes_of(instance: str) -> list[psutil.Process]:
 
 def _runs(process: psutil.Process) -> bool:
     try:
-        return process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
 
