@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from akidb.collection_flows import CollectionFlows
 from akidb.connection import AsyncConnection
-from akidb.document_operations import Target
+from akidb.document_operations import Reading, Target
 from akidb.errors import AkiDBError
 from akidb.requests import given
 from akidb.values import CollectionInfo, Document, Facets, Groups, Results, Written
@@ -84,19 +84,32 @@ class AsyncCollection:
         )
 
     async def get(
-        self, document_id: str, *, with_vector: bool = False, min_version: str | None = None
+        self,
+        document_id: str,
+        *,
+        with_vector: bool = False,
+        min_version: str | None = None,
+        timeout_ms: int | None = None,
     ) -> Document:
         """One document. Raises NotFound.
 
-        Here and in the other reads, `min_version` is the version of a write that must be seen.
+        Here and in the other reads, `min_version` is the version of a write that must be seen; a
+        request that the server has not answered within `timeout_ms` raises DeadlineExceeded.
         """
-        return await self._connection.run(self._flows.get(document_id, with_vector, min_version))
+        reading = Reading(min_version, timeout_ms)
+        return await self._connection.run(self._flows.get(document_id, with_vector, reading))
 
     async def get_many(
-        self, ids: Sequence[str], *, with_vector: bool = False, min_version: str | None = None
+        self,
+        ids: Sequence[str],
+        *,
+        with_vector: bool = False,
+        min_version: str | None = None,
+        timeout_ms: int | None = None,
     ) -> list[Document | None]:
         """The documents in the order of `ids`, None where there is none."""
-        return await self._connection.run(self._flows.get_many(ids, with_vector, min_version))
+        reading = Reading(min_version, timeout_ms)
+        return await self._connection.run(self._flows.get_many(ids, with_vector, reading))
 
     def scroll(
         self,
@@ -106,17 +119,28 @@ class AsyncCollection:
         with_vector: bool = False,
         page_size: int = 500,
         min_version: str | None = None,
+        timeout_ms: int | None = None,
     ) -> AsyncIterator[Document]:
-        """All documents that pass, in the order of their ids; pages are fetched on the way."""
+        """All documents that pass, in the order of their ids; pages are fetched on the way, each
+        within `timeout_ms`. Without `with_payload` they come without payload and text.
+        """
+        reading = Reading(min_version, timeout_ms)
         return self._connection.pages(
             lambda cursor: self._flows.scroll_page(
-                filter, page_size, with_payload, with_vector, min_version, cursor
+                filter, page_size, with_payload, with_vector, reading, cursor
             )
         )
 
-    async def count(self, filter: Filter | None = None, *, min_version: str | None = None) -> int:
+    async def count(
+        self,
+        filter: Filter | None = None,
+        *,
+        min_version: str | None = None,
+        timeout_ms: int | None = None,
+    ) -> int:
         """How many documents pass, exactly."""
-        return await self._connection.run(self._flows.count(filter, min_version))
+        reading = Reading(min_version, timeout_ms)
+        return await self._connection.run(self._flows.count(filter, reading))
 
     async def search(self, **query: Unpack[SearchQuery]) -> Results:
         """The best documents for a `vector`, a `text` or the `id` of a document, best first.
@@ -144,9 +168,11 @@ class AsyncCollection:
         limit: int = 10,
         filter: Filter | None = None,
         min_version: str | None = None,
+        timeout_ms: int | None = None,
     ) -> Facets:
         """The most frequent values at the payload path `key` among the documents that pass."""
-        return await self._connection.run(self._flows.facets(key, limit, filter, min_version))
+        reading = Reading(min_version, timeout_ms)
+        return await self._connection.run(self._flows.facets(key, limit, filter, reading))
 
     async def info(self) -> CollectionInfo:
         """Its settings, and under `status` how its shards stand."""

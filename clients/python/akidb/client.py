@@ -93,6 +93,24 @@ class Client:
         self._connection.run(self._flows.create_collection(path, name, settings))
         return self.collection(name, tenant=tenant, database=database)
 
+    def get_or_create_collection(
+        self,
+        name: str,
+        *,
+        tenant: str | None = None,
+        database: str | None = None,
+        **settings: Unpack[CollectionSettings],
+    ) -> Collection:
+        """A collection, which is made when there is none of this name; many may ask at once.
+
+        Raises AlreadyExists when the one that is there differs in one of these settings: `field`
+        of the error's `fields` names it, `existing` and `given` are its values. Settings that are
+        not given, and the description, may differ.
+        """
+        path = self._collections(tenant, database)
+        self._connection.run(self._flows.get_or_create_collection(path, name, settings))
+        return self.collection(name, tenant=tenant, database=database)
+
     def list_collections(
         self,
         *,

@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, Any
 from akidb import document_operations as documents
 from akidb import search_operations as searches
 from akidb.control_operations import get_collection, update
-from akidb.document_operations import Batch, BatchLimits, PayloadChanges, Target, UpsertOptions
+from akidb.document_operations import (
+    Batch,
+    BatchLimits,
+    PayloadChanges,
+    Reading,
+    Target,
+    UpsertOptions,
+    WriteOptions,
+)
 from akidb.errors import AkiDBError
 from akidb.flows import Calls, Flow
-from akidb.requests import Operation
+from akidb.requests import Operation, check_arguments
 from akidb.values import (
     CollectionInfo,
     Document,
@@ -25,9 +33,12 @@ from akidb.values import (
 )
 
 if TYPE_CHECKING:
-    from akidb.document_operations import WriteOptions
     from akidb.search_operations import Filter, GroupedQuery, SearchQuery
     from akidb.vectors import Vectors
+
+_COLUMNS = ("ids", "vectors", "texts", "payloads")
+_OF_UPSERTS = {*UpsertOptions.__annotations__, *_COLUMNS, "documents", "idempotency_key"}
+_OF_WRITES = {*WriteOptions.__annotations__, "ids", "filter", "idempotency_key"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,7 @@ class CollectionFlows:
         options: UpsertOptions,
     ) -> Flow[Written]:
         """One request after the other, so that of documents with one id the last one wins."""
+        check_arguments("an upsert", options, _OF_UPSERTS)
         key = documents.idempotency_key_of(idempotency_key)
         encoded = documents.encoded_documents(given, ids, vectors, texts, payloads)
         if options.get("if_versions"):
@@ -68,6 +80,7 @@ class CollectionFlows:
         idempotency_key: str | None,
         options: WriteOptions,
     ) -> Flow[Written]:
+        check_arguments("a patch", changes, PayloadChanges.__annotations__)
         key = documents.idempotency_key_of(idempotency_key)
         parts = self._parts(target, options)
         return self._write(
@@ -85,17 +98,21 @@ class CollectionFlows:
             for part in parts
         )
 
-    def get(self, document_id: str, with_vector: bool, min_version: str | None) -> Flow[Document]:
-        return self.calls.call(documents.get(self.path, document_id, with_vector, min_version))
+    def get(self, document_id: str, with_vector: bool, reading: Reading) -> Flow[Document]:
+        return self.calls.call(documents.get(self.path, document_id, with_vector, reading))
 
     def get_many(
-        self, ids: Sequence[str], with_vector: bool, min_version: str | None
+        self, ids: Sequence[str], with_vector: bool, reading: Reading
     ) -> Flow[list[Document | None]]:
         found: dict[str, Document] = {}
         for part in Target(ids, None).parts(self.limits):
-            some = yield from self.calls.call(
-                documents.get_many(self.path, part.ids or (), with_vector, min_version)
-            )
+            try:
+                some = yield from self.calls.call(
+                    documents.get_many(self.path, part.ids or (), with_vector, reading)
+                )
+            except AkiDBError as error:
+                error.count_rows_from(part.first_row)
+                raise
             found.update((document.id, document) for document in some)
         return [found.get(document_id) for document_id in ids]
 
@@ -105,17 +122,17 @@ class CollectionFlows:
         page_size: int,
         with_payload: bool,
         with_vector: bool,
-        min_version: str | None,
+        reading: Reading,
         cursor: str | None,
     ) -> Flow[Page[Document]]:
         return self.calls.call(
             documents.scroll(
-                self.path, filter, page_size, with_payload, with_vector, min_version, cursor
+                self.path, filter, page_size, with_payload, with_vector, reading, cursor
             )
         )
 
-    def count(self, filter: Filter | None, min_version: str | None) -> Flow[int]:
-        return self.calls.call(documents.count(self.path, filter, min_version))
+    def count(self, filter: Filter | None, reading: Reading) -> Flow[int]:
+        return self.calls.call(documents.count(self.path, filter, reading))
 
     def search(self, query: SearchQuery) -> Flow[Results]:
         return self.calls.call(searches.search(self.path, query))
@@ -128,10 +145,8 @@ class CollectionFlows:
     def search_groups(self, key: str, limit: int, size: int, query: GroupedQuery) -> Flow[Groups]:
         return self.calls.call(searches.search_groups(self.path, key, limit, size, query))
 
-    def facets(
-        self, key: str, limit: int, filter: Filter | None, min_version: str | None
-    ) -> Flow[Facets]:
-        return self.calls.call(searches.facets(self.path, key, limit, filter, min_version))
+    def facets(self, key: str, limit: int, filter: Filter | None, reading: Reading) -> Flow[Facets]:
+        return self.calls.call(searches.facets(self.path, key, limit, filter, reading))
 
     def info(self) -> Flow[CollectionInfo]:
         return self.calls.call(get_collection(self.path))
@@ -141,6 +156,7 @@ class CollectionFlows:
 
     def _parts(self, target: Target, options: WriteOptions) -> list[Target]:
         """Raises TypeError or ValueError for what can't be meant, before anything is written."""
+        check_arguments("this write", options, _OF_WRITES)
         parts = list(target.parts(self.limits))
         if target.ids is not None:
             documents.check_conditions(options, target.ids)
@@ -154,7 +170,7 @@ class CollectionFlows:
                 first_row = row
                 written += yield from self.calls.call(operation)
         except AkiDBError as error:
-            error.first_row = first_row
+            error.count_rows_from(first_row)
             error.written = written
             raise
         return written

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from akidb import control_operations as control
 from akidb.control_operations import JOBS, TENANTS, databases_path
-from akidb.errors import DeadlineExceeded, JobFailed
+from akidb.errors import AlreadyExists, DeadlineExceeded, JobFailed, NotFound, QuotaExceeded
 from akidb.flows import Calls, Flow, Wait
 from akidb.requests import Operation, path_of
 from akidb.values import (
@@ -87,6 +87,36 @@ class ControlFlows:
     ) -> Flow[CollectionInfo]:
         return self._create(path, {"name": name, **settings}, collection_of)
 
+    def get_or_create_collection(
+        self, path: str, name: str, settings: Mapping[str, Any]
+    ) -> Flow[CollectionInfo]:
+        """The collection, made when there is none. Raises AlreadyExists when that which is there
+        has other settings than these.
+        """
+        operation = control.create(path, {"name": name, **settings}, collection_of)
+        # The second time finds what the first has made.
+        creation = replace(operation, request=replace(operation.request, repeatable=True))
+        end = self.calls.now() + self.calls.timeout_s
+        poll_s = _FIRST_POLL_S
+        while True:
+            there = yield from self._collection(path, name)
+            if there is not None and there.state != "deleting":
+                control.check_settings(there, settings)
+                if there.state == "ready":
+                    return there
+            try:
+                return (yield from self.calls.call(creation))
+            except (AlreadyExists, QuotaExceeded) as error:
+                # Somebody makes it at this moment, took its place, or removes it.
+                if self.calls.now() + poll_s >= end:
+                    raise
+                if isinstance(error, QuotaExceeded) and not (
+                    yield from self._collection(path, name)
+                ):
+                    raise
+            yield Wait(poll_s)
+            poll_s = min(poll_s * 2, _LONGEST_POLL_S)
+
     def delete_collection(self, path: str, wait_s: float) -> Flow[Job | None]:
         return self._remove(path, "DELETE", wait_s)
 
@@ -123,6 +153,12 @@ class ControlFlows:
                 )
             yield Wait(min(poll_s, left_s))
             poll_s = min(poll_s * 2, _LONGEST_POLL_S)
+
+    def _collection(self, path: str, name: str) -> Flow[CollectionInfo | None]:
+        try:
+            return (yield from self.calls.call(control.get_collection(f"{path}{path_of(name)}")))
+        except NotFound:
+            return None
 
     def _create(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T]) -> Flow[T]:
         return self.calls.call(control.create(path, body, parse))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypedDict, TypeVar
 
+from akidb.errors import AlreadyExists
 from akidb.requests import Operation, Request, given, json_request, path_of
 from akidb.values import (
     CollectionInfo,
@@ -140,6 +141,23 @@ def get_database(tenant: str, name: str) -> Operation[Database]:
 
 def get_collection(path: str) -> Operation[CollectionInfo]:
     return read(path, collection_of)
+
+
+def check_settings(there: CollectionInfo, given_settings: Mapping[str, Any]) -> None:
+    """Raises AlreadyExists for a setting that the collection was made with otherwise. Its
+    description, which can change, says nothing.
+    """
+    for name, asked in given(**given_settings).items():
+        if name == "description":
+            continue
+        if name not in there.settings:
+            raise TypeError(f"a collection has no setting {name!r}")
+        made = there.settings[name]
+        if made != asked:
+            raise AlreadyExists(
+                f"collection {there.name!r} exists with {name} {made!r}, not {asked!r}",
+                fields={"field": name, "existing": made, "given": asked},
+            )
 
 
 def get_job(job_id: str) -> Operation[Job]:

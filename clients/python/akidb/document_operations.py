@@ -65,6 +65,19 @@ class PayloadChanges(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How a read is carried out: having seen the write of `min_version`, and within `timeout_ms`,
+    or not at all.
+    """
+
+    min_version: str | None = None
+    timeout_ms: int | None = None
+
+    def body(self) -> dict[str, Any]:
+        return given(min_version=self.min_version, timeout_ms=self.timeout_ms)
+
+
+@dataclass(frozen=True)
 class BatchLimits:
     """How much goes into one request at most; a larger document goes alone."""
 
@@ -203,7 +216,7 @@ def delete(
 
 
 def get(
-    collection: str, document_id: str, with_vector: bool, min_version: str | None
+    collection: str, document_id: str, with_vector: bool, reading: Reading
 ) -> Operation[Document]:
     """Asked for in a body, because not all that lies between takes any id in a path."""
 
@@ -213,18 +226,18 @@ def get(
             raise NotFound(detail, status=404, fields={"kind": "document", "id": document_id})
         return document_of(answer["documents"][0])
 
-    asked = get_many(collection, [document_id], with_vector, min_version)
+    asked = get_many(collection, [document_id], with_vector, reading)
     return Operation(asked.request, parse)
 
 
 def get_many(
-    collection: str, ids: Sequence[str], with_vector: bool, min_version: str | None
+    collection: str, ids: Sequence[str], with_vector: bool, reading: Reading
 ) -> Operation[list[Document]]:
     body = {
         "ids": list(ids),
         "with_vector": with_vector,
         "encoding_format": BASE64,
-        **given(min_version=min_version),
+        **reading.body(),
     }
     return Operation(
         json_request("POST", f"{collection}/documents/get", body),
@@ -238,7 +251,7 @@ def scroll(
     limit: int,
     with_payload: bool,
     with_vector: bool,
-    min_version: str | None,
+    reading: Reading,
     cursor: str | None,
 ) -> Operation[Page[Document]]:
     body = {
@@ -246,7 +259,8 @@ def scroll(
         "with_payload": with_payload,
         "with_vector": with_vector,
         "encoding_format": BASE64,
-        **given(filter=filter, min_version=min_version, cursor=cursor),
+        **given(filter=filter, cursor=cursor),
+        **reading.body(),
     }
 
     def parse(answer: Any) -> Page[Document]:
@@ -255,8 +269,8 @@ def scroll(
     return Operation(json_request("POST", f"{collection}/documents/scroll", body), parse)
 
 
-def count(collection: str, filter: Filter | None, min_version: str | None) -> Operation[int]:
-    body = given(filter=filter, min_version=min_version)
+def count(collection: str, filter: Filter | None, reading: Reading) -> Operation[int]:
+    body = {**given(filter=filter), **reading.body()}
     request = json_request("POST", f"{collection}/count", body)
     return Operation(request, lambda answer: int(answer["count"]))
 
@@ -306,8 +320,10 @@ def _document_body(document: Document | Mapping[str, Any]) -> dict[str, Any]:
             payload=document.payload,
             expires_at=document.expires_at,
         )
-    else:
+    elif isinstance(document, Mapping):
         shown = dict(document)
+    else:
+        raise TypeError(f"a document is a Document or a mapping, not {type(document).__name__}")
     if not isinstance(shown.get("id"), str):
         raise TypeError(f"id must be a string, is {shown.get('id')!r}")
     if shown.get("vector") is not None:

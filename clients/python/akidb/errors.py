@@ -7,6 +7,7 @@ error is a plain AkiDBError with that `code`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +19,7 @@ _STANDARD_MEMBERS = frozenset({"type", "title", "status", "detail", "code", "req
 _PASSING_STATUSES = frozenset({502, 503, 504})
 # Ray Serve's HAProxy answers this instead of those. The server's own 500 comes with a document.
 _HAPROXY_STATUS = 500
+_ROW_OF_FIELD = re.compile(r"^(documents|ids)\[(\d+)\]")
 
 
 class AkiDBError(Exception):
@@ -29,8 +31,8 @@ class AkiDBError(Exception):
     later; `retry_after_s` is there when the server named a time.
 
     When a call writes in several requests, `written` is what those before the failed one have
-    written, and `first_row` the number of the row with which the failed one begins: a `row` among
-    the `fields` counts from there.
+    written, and `first_row` the number of the row with which the failed one begins. Rows that the
+    error names are those of the call.
     """
 
     default_code: ClassVar[str] = "unknown"
@@ -61,6 +63,21 @@ class AkiDBError(Exception):
         if type(self) is AkiDBError:
             return self.status in _PASSING_STATUSES
         return self.passes
+
+    def count_rows_from(self, first_row: int) -> None:
+        """Name the rows of the call, of which the failed request has those from `first_row` on."""
+        self.first_row = first_row
+        named, row = str(self.fields.get("field", "")), self.fields.get("row")
+        field = _ROW_OF_FIELD.sub(lambda at: f"{at[1]}[{int(at[2]) + first_row}]", named)
+        where, moved = named, field
+        if "field" in self.fields:
+            self.fields["field"] = field
+        if isinstance(row, int):
+            where, moved = f"{named} (row {row})", f"{field} (row {row + first_row})"
+            self.fields["row"] = row + first_row
+        if self.detail.startswith(where):
+            self.detail = moved + self.detail[len(where) :]
+            self.args = (self.detail,)
 
     def __str__(self) -> str:
         request = f", request {self.request_id}" if self.request_id else ""

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from difflib import get_close_matches
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from akidb.errors import AkiDBError, UnexpectedAnswer, error_of
 
 T = TypeVar("T")
+# What the clients of other databases call arguments that are there.
+_ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "embedding": ("vector",),
+    "embeddings": ("vectors",),
+    "include_vectors": ("with_vector",),
+    "k": ("limit",),
+    "metadatas": ("payloads",),
+    "n_results": ("limit",),
+    "points": ("documents",),
+    "query": ("vector", "text"),
+    "query_embeddings": ("vector",),
+    "query_filter": ("filter",),
+    "query_texts": ("text",),
+    "query_vector": ("vector",),
+    "top_k": ("limit",),
+    "where": ("filter",),
+}
 _JSON = {"content-type": "application/json"}
 
 
@@ -102,6 +120,15 @@ def path_of(*parts: str) -> str:
 def given(**values: Any) -> dict[str, Any]:
     """Those that are not None: what is left out has its default in the server."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def check_arguments(call: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Raises TypeError for an argument that there is not, with those that were perhaps meant."""
+    for name in sorted(set(names) - set(known)):
+        meant = [one for one in _ELSEWHERE.get(name, ()) if one in known]
+        meant = meant or get_close_matches(name, known, n=1)
+        hint = f"; did you mean {' or '.join(meant)}?" if meant else ";"
+        raise TypeError(f"{call} has no {name}{hint} it has {', '.join(sorted(known))}")
 
 
 def _segment(part: str) -> str:

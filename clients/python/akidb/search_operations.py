@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
-from akidb.document_operations import BASE64
+from akidb.document_operations import BASE64, Reading
 from akidb.errors import AkiDBError, error_from_problem
-from akidb.requests import Operation, given, json_request
+from akidb.requests import Operation, check_arguments, given, json_request
 from akidb.values import Facets, Groups, Results, facets_of, groups_of, results_of
 from akidb.vectors import encode_vector
 
@@ -28,18 +28,20 @@ class Fusion(TypedDict, total=False):
 
 
 class GroupedQuery(TypedDict, total=False):
-    """What is searched in groups: a `vector` or a `text`.
+    """What is searched in groups: exactly one of `vector`, `text` and `id` (more like this
+    document).
 
     `mode` says what `text` does: it is embedded (`vector`, the default), or its words are looked
     for (`keyword`). `ef` is the breadth of the graph search; `exact` compares with every document
-    instead. `min_version` is the version of a write that must be seen, or several with commas
-    between them. A search that has not ended
+    instead. Without `with_payload` hits come without payload and text. `min_version` is the version
+    of a write that must be seen, or several with commas between them. A search that has not ended
     within `timeout_ms` fails, or, with `partial_results`, answers what it has and names the shards
     that are missing.
     """
 
     vector: Vector
     text: str
+    id: str
     mode: Literal["vector", "keyword", "hybrid"]
     filter: Filter
     with_payload: bool
@@ -52,7 +54,7 @@ class GroupedQuery(TypedDict, total=False):
 
 
 class SearchQuery(GroupedQuery, total=False):
-    """What is searched: exactly one of `vector`, `text` and `id` (more like this document).
+    """What is searched.
 
     In the mode `hybrid` a `text` is both embedded, unless a `vector` comes with it, and looked for
     by its words, and the two lists are fused as `fusion` says. Without the first `offset` hits, the
@@ -60,7 +62,6 @@ class SearchQuery(GroupedQuery, total=False):
     GroupedQuery.
     """
 
-    id: str
     fusion: Fusion
     limit: int
     offset: int
@@ -94,17 +95,15 @@ def search_groups(
 
 
 def facets(
-    collection: str, key: str, limit: int, filter: Filter | None, min_version: str | None
+    collection: str, key: str, limit: int, filter: Filter | None, reading: Reading
 ) -> Operation[Facets]:
-    body = {"key": key, "limit": limit, **given(filter=filter, min_version=min_version)}
+    body = {"key": key, "limit": limit, **given(filter=filter), **reading.body()}
     return Operation(json_request("POST", f"{collection}/facets", body), facets_of)
 
 
 def search_body(query: GroupedQuery) -> dict[str, Any]:
     """The body of a search. Raises TypeError for an argument that there is not."""
-    unknown = query.keys() - SearchQuery.__annotations__.keys()
-    if unknown:
-        raise TypeError(f"a search has no {', '.join(sorted(unknown))}")
+    check_arguments("a search", query, SearchQuery.__annotations__)
     body: dict[str, Any] = given(**query)
     if "vector" in body:
         body["vector"] = encode_vector(body["vector"])

@@ -37,7 +37,10 @@ def encode_vector(vector: Vector) -> str:
             raise ValueError(f"a vector has one dimension, this has the shape {vector.shape}")
         raw = vector.astype("<f4", copy=False).tobytes()
     else:
-        numbers = array("f", vector)
+        try:
+            numbers = array("f", vector)
+        except TypeError as error:
+            raise TypeError(f"a vector is a sequence of numbers: {error}") from None
         if sys.byteorder == "big":
             numbers.byteswap()
         raw = numbers.tobytes()

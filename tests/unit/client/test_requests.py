@@ -6,7 +6,7 @@ import pytest
 from akidb import BatchLimits, InvalidArgument, Results, UnexpectedAnswer, Written
 from akidb.collection_flows import CollectionFlows
 from akidb.control_operations import collections_path
-from akidb.document_operations import Target
+from akidb.document_operations import Reading, Target
 from akidb.requests import path_of
 from akidb.search_operations import search_body
 from akidb.vectors import encode_vector
@@ -35,8 +35,17 @@ def test_a_search_is_sent_as_it_was_asked_for() -> None:
 
 
 def test_an_argument_that_there_is_not_is_refused_by_its_name() -> None:
-    with pytest.raises(TypeError, match="a search has no top_k"):
-        search_body({"text": "x", "top_k": 5})  # type: ignore[typeddict-unknown-key]
+    for name, meant in (
+        ("top_k", "limit"),
+        ("where", "filter"),
+        ("query", "vector or text"),
+        ("with_vectors", "with_vector"),
+    ):
+        hint = rf"a search has no {name}; did you mean {meant}\? it has ef, exact, .*with_vector$"
+        with pytest.raises(TypeError, match=hint):
+            search_body({"text": "x", name: 5})  # type: ignore[misc]
+    with pytest.raises(TypeError, match="a search has no colour; it has ef, "):
+        search_body({"colour": "red"})  # type: ignore[typeddict-unknown-key]
 
 
 def test_results_are_a_sequence_of_hits() -> None:
@@ -60,11 +69,28 @@ def test_a_batch_of_searches_answers_results_and_errors_in_their_order() -> None
     assert bodies(script.requests) == [{"searches": [{"text": "x"}, {"limit": 0}]}]
 
 
+def test_every_read_says_what_it_must_have_seen_and_how_long_it_may_take() -> None:
+    reply = answer({"documents": [{"id": "a"}], "next_cursor": None, "count": 1, "facets": []})
+    reading = Reading("v", 50)
+    script = Script([reply] * 5)
+    of = flows(script)
+    script.run(of.get("a", False, reading))
+    script.run(of.get_many(["a"], False, reading))
+    script.run(of.scroll_page(None, 10, True, False, reading, None))
+    script.run(of.count(None, reading))
+    script.run(of.facets("year", 5, None, reading))
+    for body in bodies(script.requests):
+        assert (body["min_version"], body["timeout_ms"]) == ("v", 50)
+    script = Script([reply])
+    script.run(flows(script).count(None, Reading()))
+    assert bodies(script.requests) == [{}]
+
+
 def test_what_asks_for_nothing_sends_nothing() -> None:
     script = Script([])
     of = flows(script)
     assert script.run(of.search_batch([])) == []
-    assert script.run(of.get_many([], False, None)) == []
+    assert script.run(of.get_many([], False, Reading())) == []
     assert script.run(of.delete(Target([], None), None, {})) == Written()
     assert script.requests == []
 
@@ -72,7 +98,7 @@ def test_what_asks_for_nothing_sends_nothing() -> None:
 def test_many_ids_are_asked_for_in_several_requests_and_answered_in_their_order() -> None:
     pages = [{"documents": [{"id": "b"}]}, {"documents": [{"id": "c", "text": "x"}]}]
     script = Script([answer(page) for page in pages])
-    documents = script.run(flows(script).get_many(["a", "b", "c"], False, None))
+    documents = script.run(flows(script).get_many(["a", "b", "c"], False, Reading()))
     assert [document and document.id for document in documents] == [None, "b", "c"]
     assert [body["ids"] for body in bodies(script.requests)] == [["a", "b"], ["c"]]
 
@@ -86,7 +112,7 @@ def test_a_deletion_needs_ids_or_a_filter(target: Target) -> None:
 @pytest.mark.parametrize("content", [{"count": "many"}, {}, [], None, 3])
 def test_an_answer_of_another_shape_is_no_answer_of_akidb(content: Any) -> None:
     script = Script([answer(content)])
-    error = raised_by(lambda: script.run(flows(script).count(None, None)))
+    error = raised_by(lambda: script.run(flows(script).count(None, Reading())))
     assert isinstance(error, UnexpectedAnswer)
     assert "POST /films/count" in error.detail
 

@@ -118,6 +118,24 @@ async def test_a_write_is_seen_by_who_names_its_version(films: AsyncCollection) 
     assert await films.facets("row", min_version=version)
 
 
+async def test_every_read_takes_a_deadline(films: AsyncCollection) -> None:
+    assert (await films.get("film-00", timeout_ms=60_000)).id == "film-00"
+    assert len(await films.get_many(IDS, timeout_ms=60_000)) == ROWS
+    assert await films.count(timeout_ms=60_000) == ROWS
+    assert await films.facets("row", timeout_ms=60_000)
+    assert len([document async for document in films.scroll(timeout_ms=60_000)]) == ROWS
+    for reading in (
+        films.get("film-00", timeout_ms=0),
+        films.get_many(IDS, timeout_ms=0),
+        films.count(timeout_ms=0),
+        films.facets("row", timeout_ms=0),
+        films.search(vector=VECTORS[3], timeout_ms=0),
+        anext(aiter(films.scroll(timeout_ms=0))),
+    ):
+        with pytest.raises(akidb.InvalidArgument, match="timeout_ms"):
+            await reading
+
+
 async def test_a_version_of_another_collection_is_refused(
     films: AsyncCollection, client: AsyncClient
 ) -> None:
@@ -244,6 +262,7 @@ async def test_a_wrong_key_is_told(client: AsyncClient) -> None:
 async def test_a_large_upload_goes_in_several_requests(client: AsyncClient) -> None:
     transport = client._connection._http._transport
     limits = BatchLimits(documents=7)
+    shorter = [*VECTORS[:10], [1.0]]
     async with AsyncClient(
         "http://akidb", api_key=ROOT_KEY, transport=transport, batches=limits
     ) as small:
@@ -251,3 +270,5 @@ async def test_a_large_upload_goes_in_several_requests(client: AsyncClient) -> N
         written = await films.upsert(ids=IDS, vectors=VECTORS)
         assert (written.affected, len(written.versions)) == (ROWS, 9)
         assert await films.count() == ROWS
+        with pytest.raises(akidb.InvalidArgument, match=r"^documents\[10\]\.vector \(row 10\)"):
+            await films.upsert(ids=IDS[:11], vectors=shorter)

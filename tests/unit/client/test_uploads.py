@@ -1,13 +1,15 @@
 """How documents are made requests, and what comes of several of them."""
 
 import datetime
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from akidb import BatchLimits, Document, Written
 from akidb.collection_flows import CollectionFlows
-from akidb.document_operations import Target, batches, encoded_documents
+from akidb.document_operations import Reading, Target, batches, encoded_documents
 from akidb.vectors import encode_vector
 
 from tests.unit.client.driving import Script, answer, bodies, problem, raised_by
@@ -94,7 +96,7 @@ def test_a_failure_says_what_the_batches_before_it_did() -> None:
     script = Script([done(2, "v1"), problem(422, "invalid_argument", row=0)])
     call = upsert(flows(script), ids=["a", "b", "c"], texts=["x", "y", "z"])
     error = raised_by(lambda: script.run(call))
-    assert (error.first_row, error.fields["row"]) == (2, 0)
+    assert (error.first_row, error.fields["row"]) == (2, 2)
     assert error.written == Written(2, versions=("v1",))
 
 
@@ -204,4 +206,86 @@ def test_one_text_or_document_is_not_taken_for_many(given: dict[str, Any]) -> No
     script = Script([])
     with pytest.raises(TypeError, match="not one"):
         script.run(upsert(flows(script), **given))
+    assert script.requests == []
+
+
+@pytest.mark.parametrize(
+    ("column", "fault"),
+    [
+        ({"documents": ["text"]}, "row 0: a document is a Document or a mapping, not str"),
+        ({"ids": ["a"], "vectors": [0.5]}, "row 0: a vector is a sequence of numbers: 'float'"),
+        ({"ids": ["a"], "vectors": ["x"]}, "row 0: a vector is a sequence of numbers: cannot"),
+    ],
+)
+def test_what_is_taken_for_a_document_or_vector_is_told(column: dict[str, Any], fault: str) -> None:
+    error = raised_by(lambda: Script([]).run(upsert(flows(Script([])), **column)), TypeError)
+    assert fault in str(error)
+
+
+REFUSED_ROW = problem(
+    422,
+    "invalid_argument",
+    field="documents[1].vector[3]",
+    row=1,
+    reason="must be a number",
+    detail="documents[1].vector[3] (row 1): must be a number",
+)
+
+
+def test_a_refused_row_is_that_of_the_call_wherever_the_error_names_it() -> None:
+    script = Script([done(2), REFUSED_ROW])
+    error = raised_by(lambda: script.run(upsert(flows(script), ids=list("abcd"))))
+    assert error.fields == {
+        "field": "documents[3].vector[3]",
+        "row": 3,
+        "reason": "must be a number",
+    }
+    assert error.detail == "documents[3].vector[3] (row 3): must be a number"
+    assert str(error).startswith(error.detail)
+    assert (error.first_row, error.written.affected) == (2, 2)
+
+
+def test_a_refused_id_is_that_of_the_call() -> None:
+    refused = problem(
+        422, "invalid_argument", field="ids[0]", row=0, detail="ids[0] (row 0): is empty"
+    )
+    first: Any = {"acknowledged": 2, "deleted": 2, "patched": 2, "version": "v", "documents": []}
+    ids = ["a", "b", ""]
+    calls: list[Callable[[CollectionFlows], Any]] = [
+        lambda of: of.delete(Target(ids, None), None, {}),
+        lambda of: of.patch(Target(ids, None), {"unset": ["x"]}, None, {}),
+        lambda of: of.get_many(ids, False, Reading()),
+    ]
+    for call in calls:
+        script = Script([answer(first), refused])
+        error = raised_by(partial(script.run, call(flows(script))))
+        assert (error.fields["field"], error.fields["row"]) == ("ids[2]", 2)
+        assert error.detail == "ids[2] (row 2): is empty"
+
+
+def test_an_error_that_is_about_no_row_stays_as_it_is() -> None:
+    refused = problem(422, "invalid_argument", field="if_versions.b", detail="if_versions.b: old")
+    script = Script([done(2), refused])
+    error = raised_by(lambda: script.run(upsert(flows(script), ids=list("abc"))))
+    assert (error.fields, error.detail) == ({"field": "if_versions.b"}, "if_versions.b: old")
+    assert error.first_row == 2
+
+
+def test_options_that_there_are_not_are_refused_before_anything_is_sent() -> None:
+    script = Script([])
+    of, target = flows(script), Target(["a"], None)
+    wrong: Any = {"embeddings": [[1.0]]}
+    misspelt: Any = {"mdoe": "insert"}
+    calls: list[tuple[Callable[[], Any], str]] = [
+        (lambda: of.upsert(None, ["a"], None, None, None, None, wrong),
+         "an upsert has no embeddings; did you mean vectors? it has documents, durability,"),
+        (lambda: of.upsert(None, ["a"], None, None, None, None, misspelt),
+         "an upsert has no mdoe; did you mean mode?"),
+        (lambda: of.patch(target, {"year": 2000}, None, {}),  # type: ignore[typeddict-unknown-key]
+         "a patch has no year; it has expires_at, replace, set, unset"),
+        (lambda: of.delete(target, None, misspelt),
+         "this write has no mdoe; it has durability, filter, idempotency_key, ids"),
+    ]  # fmt: skip
+    for call, fault in calls:
+        assert fault in str(raised_by(call, TypeError))
     assert script.requests == []
