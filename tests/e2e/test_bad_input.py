@@ -88,7 +88,7 @@ ROWS: dict[str, tuple[tuple[str, str, Any], int, str | None, str]] = {
         "documents[0].vectr",
         "not known",
     ),
-    "payload is a list": (upsert({**FINE, "payload": [1]}), 422, "documents[0].payload", "dict"),
+    "payload is a list": (upsert({**FINE, "payload": [1]}), 422, "documents[0].payload", "object"),
     "NaN in payload": (
         upsert({**FINE, "payload": {"a": float("nan")}}),
         422,
@@ -111,7 +111,7 @@ ROWS: dict[str, tuple[tuple[str, str, Any], int, str | None, str]] = {
     "text query without a model": (search(text="x"), 422, "text", "model"),
     "limit 0": (search(vector=GOOD, limit=0), 422, "limit", "1 to"),
     "limit too large": (search(vector=GOOD, limit=10_001), 422, "limit", "10000"),
-    "limit as string": (search(vector=GOOD, limit="5"), 422, "limit", "integer"),
+    "limit as string": (search(vector=GOOD, limit="5"), 422, "limit", "whole number"),
     "ef 0": (search(vector=GOOD, params={"ef": 0}), 422, "params.ef", "1 to"),
     "unknown key in search": (search(vector=GOOD, limt=5), 422, "limt", "not known"),
     "unknown filter key": (condition(key="n", rang={"gt": 1}), 422, "filter.must[0].rang", "known"),
@@ -192,7 +192,7 @@ ROWS: dict[str, tuple[tuple[str, str, Any], int, str | None, str]] = {
         ("POST", COLLECTIONS, {"name": "x", "dimension": "16"}),
         422,
         "dimension",
-        "integer",
+        "whole number",
     ),
     "unknown metric": (
         ("POST", COLLECTIONS, {"name": "x", "dimension": 16, "metric": "hamming"}),

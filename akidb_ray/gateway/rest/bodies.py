@@ -4,7 +4,6 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 from pydantic.config import JsonDict
-from pydantic_core import PydanticCustomError
 
 from akidb_ray.domain.collection import (
     RANGES,
@@ -17,26 +16,31 @@ from akidb_ray.domain.collection import (
 )
 from akidb_ray.domain.errors import InvalidArgument
 from akidb_ray.domain.tenancy import TenantStatus
+from akidb_ray.gateway.rest.complaints import unknown_field
 from akidb_ray.gateway.rest.schemas import Answer, CollectionAnswer, DatabaseAnswer, TenantAnswer
 
 Number = Annotated[float, Strict()]
 WholeNumber = Annotated[int, Strict()]
 YesNo = Annotated[bool, Strict()]
 
-_MAX_KEYS = 100
-
 
 class Body(BaseModel):
     """A key that is not known is an error, never ignored."""
 
     model_config = ConfigDict(extra="forbid")
+    _known: ClassVar[frozenset[str]]
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        # Looked at for each document of a request.
+        cls._known = frozenset(cls.model_fields)
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_floods(cls, value: Any) -> Any:
-        # Each unknown key is a complaint, which is larger by far than the key.
-        if isinstance(value, dict) and len(value) > _MAX_KEYS:
-            raise PydanticCustomError("keys", "has {count} keys", {"count": len(value)})
+    def _refuse_unknown(cls, value: Any) -> Any:
+        # Of many unknown keys only one is complained about.
+        if isinstance(value, dict) and not cls._known.issuperset(value):
+            raise unknown_field(next(key for key in value if key not in cls._known), cls._known)
         return value
 
 

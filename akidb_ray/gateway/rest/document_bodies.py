@@ -195,6 +195,9 @@ _MIN_VERSION = "The `version` of a write that must be seen, or several joined by
 _TIMEOUT = "1 to 600,000: then 503."
 
 
+WITH_PAYLOAD = "false leaves out the text of the documents, too."
+
+
 class ReadFields(Body):
     with_vector: YesNo = False
     encoding_format: EncodingFormat = Field(
@@ -212,7 +215,7 @@ class Scroll(ReadFields):
     filter: dict[str, Any] | None = filter_field()
     limit: WholeNumber = Field(100, description="1 to 10,000.")
     cursor: str | None = Field(None, description="`next_cursor` of the page before.")
-    with_payload: YesNo = True
+    with_payload: YesNo = Field(True, description=WITH_PAYLOAD)
 
 
 class Count(Body):
