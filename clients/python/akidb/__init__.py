@@ -5,6 +5,7 @@ from akidb.async_client import AsyncClient
 from akidb.async_collection import AsyncCollection
 from akidb.client import Client
 from akidb.collection import Collection
+from akidb.control_operations import CollectionSettings, ListQuery, TenantSettings
 from akidb.document_operations import BatchLimits, PayloadChanges, UpsertOptions, WriteOptions
 from akidb.errors import (
     AkiDBError,
@@ -57,6 +58,7 @@ __all__ = [
     "Client",
     "Collection",
     "CollectionInfo",
+    "CollectionSettings",
     "ConnectionFailed",
     "Corrupt",
     "Database",
@@ -76,6 +78,7 @@ __all__ = [
     "InvalidState",
     "Job",
     "JobFailed",
+    "ListQuery",
     "Malformed",
     "MethodNotAllowed",
     "NotFound",
@@ -89,6 +92,7 @@ __all__ = [
     "StorageFailed",
     "StorageFull",
     "Tenant",
+    "TenantSettings",
     "TooLarge",
     "Unauthenticated",
     "Unavailable",

@@ -60,7 +60,7 @@ class AsyncCollection:
         self,
         changes: PayloadChanges,
         *,
-        ids: Sequence[str] | None = None,
+        ids: Iterable[str] | None = None,
         filter: Filter | None = None,
         idempotency_key: str | None = None,
         **options: Unpack[WriteOptions],
@@ -73,7 +73,7 @@ class AsyncCollection:
     async def delete(
         self,
         *,
-        ids: Sequence[str] | None = None,
+        ids: Iterable[str] | None = None,
         filter: Filter | None = None,
         idempotency_key: str | None = None,
         **options: Unpack[WriteOptions],
@@ -101,7 +101,7 @@ class AsyncCollection:
 
     async def get_many(
         self,
-        ids: Sequence[str],
+        ids: Iterable[str],
         *,
         with_vector: bool = False,
         min_version: str | None = None,

@@ -102,10 +102,11 @@ class CollectionFlows:
         return self.calls.call(documents.get(self.path, document_id, with_vector, reading))
 
     def get_many(
-        self, ids: Sequence[str], with_vector: bool, reading: Reading
+        self, ids: Iterable[str], with_vector: bool, reading: Reading
     ) -> Flow[list[Document | None]]:
+        asked = documents.ids_of(ids)
         found: dict[str, Document] = {}
-        for part in Target(ids, None).parts(self.limits):
+        for part in Target(asked, None).parts(self.limits):
             try:
                 some = yield from self.calls.call(
                     documents.get_many(self.path, part.ids or (), with_vector, reading)
@@ -114,7 +115,7 @@ class CollectionFlows:
                 error.count_rows_from(part.first_row)
                 raise
             found.update((document.id, document) for document in some)
-        return [found.get(document_id) for document_id in ids]
+        return [found.get(document_id) for document_id in asked]
 
     def scroll_page(
         self,
@@ -159,7 +160,7 @@ class CollectionFlows:
         check_arguments("this write", options, _OF_WRITES)
         parts = list(target.parts(self.limits))
         if target.ids is not None:
-            documents.check_conditions(options, target.ids)
+            documents.check_conditions(options, (each for part in parts for each in part.ids or ()))
         return parts
 
     def _write(self, requests: Iterable[tuple[int, Operation[Written]]]) -> Flow[Written]:

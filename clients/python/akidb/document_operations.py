@@ -100,7 +100,7 @@ class Target:
     number of the first id in the call.
     """
 
-    ids: Sequence[str] | None
+    ids: Iterable[str] | None
     filter: Filter | None
     first_row: int = 0
 
@@ -111,13 +111,19 @@ class Target:
         if self.ids is None:
             yield self
             return
-        if isinstance(self.ids, str):
-            raise TypeError("ids is a sequence of ids, not one id")
-        for start in range(0, len(self.ids), limits.documents):
-            yield Target(self.ids[start : start + limits.documents], None, start)
+        ids = ids_of(self.ids)
+        for start in range(0, len(ids), limits.documents):
+            yield Target(ids[start : start + limits.documents], None, start)
 
     def body(self) -> dict[str, Any]:
         return {"filter": self.filter} if self.ids is None else {"ids": list(self.ids)}
+
+
+def ids_of(ids: Iterable[str]) -> list[str]:
+    """Raises TypeError for one id, whose characters would be taken for ids."""
+    if isinstance(ids, str):
+        raise TypeError("ids is a sequence of ids, not one id")
+    return list(ids)
 
 
 def encoded_documents(
@@ -135,9 +141,9 @@ def encoded_documents(
     if documents is None:
         if ids is None:
             raise TypeError("give documents, or ids with vectors, texts or payloads")
-        for name, column in (("ids", ids), ("texts", texts)):
-            if isinstance(column, str):
-                raise TypeError(f"{name} has a value for each document, and is not one text")
+        for name, column in (("ids", ids), ("texts", texts), ("payloads", payloads)):
+            if isinstance(column, (str, Mapping)):
+                raise TypeError(f"{name} has a value for each document, and is not one value")
         documents = _rows(ids, vectors, texts, payloads)
     elif any(column is not None for column in columns):
         raise TypeError("give either documents or columns, not both")
@@ -231,7 +237,7 @@ def get(
 
 
 def get_many(
-    collection: str, ids: Sequence[str], with_vector: bool, reading: Reading
+    collection: str, ids: Iterable[str], with_vector: bool, reading: Reading
 ) -> Operation[list[Document]]:
     body = {
         "ids": list(ids),
@@ -286,7 +292,7 @@ def idempotency_key_of(given_key: str | None) -> str:
     return given_key
 
 
-def _options_of_part(options: WriteOptions, ids: Sequence[str] | None) -> dict[str, Any]:
+def _options_of_part(options: WriteOptions, ids: Iterable[str] | None) -> dict[str, Any]:
     """With the conditions of the documents in this part of a write; of one by filter, with all."""
     of_part: dict[str, Any] = given(**options)
     if ids is not None and "if_versions" in of_part:

@@ -21,6 +21,7 @@ _ELSEWHERE: dict[str, tuple[str, ...]] = {
     "k": ("limit",),
     "metadatas": ("payloads",),
     "n_results": ("limit",),
+    "params": ("ef", "exact"),
     "points": ("documents",),
     "query": ("vector", "text"),
     "query_embeddings": ("vector",),

@@ -79,6 +79,8 @@ def search(collection: str, query: SearchQuery) -> Operation[Results]:
 def search_batch(
     collection: str, queries: Sequence[SearchQuery]
 ) -> Operation[list[Results | AkiDBError]]:
+    if isinstance(queries, Mapping):
+        raise TypeError("queries is a sequence of searches, not one search")
     body = {"searches": [search_body(query) for query in queries]}
 
     def parse(answer: Any) -> list[Results | AkiDBError]:

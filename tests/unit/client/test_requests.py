@@ -2,8 +2,16 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
-from akidb import BatchLimits, InvalidArgument, Results, UnexpectedAnswer, Written
+from akidb import (
+    BatchLimits,
+    InvalidArgument,
+    Results,
+    UnexpectedAnswer,
+    WriteOptions,
+    Written,
+)
 from akidb.collection_flows import CollectionFlows
 from akidb.control_operations import collections_path
 from akidb.document_operations import Reading, Target
@@ -101,6 +109,25 @@ def test_many_ids_are_asked_for_in_several_requests_and_answered_in_their_order(
     documents = script.run(flows(script).get_many(["a", "b", "c"], False, Reading()))
     assert [document and document.id for document in documents] == [None, "b", "c"]
     assert [body["ids"] for body in bodies(script.requests)] == [["a", "b"], ["c"]]
+
+
+@pytest.mark.parametrize("kind", [list, tuple, dict.fromkeys, iter, np.array])
+def test_ids_may_be_in_anything_that_goes_through_them(kind: Any) -> None:
+    script = Script([answer({"documents": [{"id": "c"}]})] * 2)
+    found = script.run(flows(script).get_many(kind(["a", "b", "c"]), False, Reading()))
+    assert [document and document.id for document in found] == [None, None, "c"]
+    script.outcomes += [answer({"deleted": 1, "version": "v"})] * 2
+    options: WriteOptions = {"if_versions": {"c": 1}}
+    script.run(flows(script).delete(Target(kind(["a", "b", "c"]), None), None, options))
+    assert [body["ids"] for body in bodies(script.requests)] == [["a", "b"], ["c"]] * 2
+
+
+def test_one_search_is_not_taken_for_many() -> None:
+    script = Script([])
+    one: Any = {"text": "x"}
+    error = raised_by(lambda: script.run(flows(script).search_batch(one)), TypeError)
+    assert "not one search" in str(error)
+    assert raised_by(lambda: script.run(flows(script).get_many("a", False, Reading())), TypeError)
 
 
 @pytest.mark.parametrize("target", [Target(None, None), Target(["a"], {}), Target("abc", None)])

@@ -198,6 +198,7 @@ def test_halves_of_surrogate_pairs_are_refused_with_their_row() -> None:
     [
         {"ids": "ab", "texts": ["x", "y"]},
         {"ids": ["a", "b"], "texts": "xy"},
+        {"ids": ["a"], "payloads": {"year": 2000}},
         {"documents": {"id": "a", "text": "x"}},
         {"documents": Document("a", text="x")},
     ],
