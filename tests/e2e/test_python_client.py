@@ -35,6 +35,8 @@ def test_a_collection_is_made_filled_searched_and_deleted(connected: akidb.Clien
     assert films.count({"row": {"$lt": 10}}) == 10
     assert films.delete(filter={"row": {"$lt": 10}}).affected == 10
     assert films.get_many(["3", "30"])[0] is None
+    again = connected.get_or_create_collection("client-films", dimension=16, shard_count=2)
+    assert again.get("42", timeout_ms=60_000).payload == {"row": 42}
     assert connected.delete_collection("client-films") is None
     with pytest.raises(akidb.NotFound):
         films.count()
@@ -78,4 +80,4 @@ def test_the_page_about_the_client_does_what_it_says(
     assert len(names["both"]) == 100
     assert names["written"].affected > 0
     names["client"].close()
-    connected.delete_collection("films")
+    connected.delete_collection("movies")
