@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from akidb_ray.access.authorization import Action, Authorizer, Principal, Resource
 from akidb_ray.domain.errors import AkiDBError, DeadlineExceeded
@@ -10,6 +10,7 @@ from akidb_ray.domain.health import CatalogHealth
 from akidb_ray.domain.ids import StoreId
 from akidb_ray.service.catalog_copy import CatalogCopy
 from akidb_ray.service.ports import CatalogProcess, ShardHosts
+from akidb_ray.service.readiness import Readiness
 
 _CATCH_UP_TIMEOUT_S = 2.0
 
@@ -47,6 +48,22 @@ class Cluster:
     copy: CatalogCopy
     authorizer: Authorizer
     hosts: ShardHosts
+    _readiness: Readiness = field(default_factory=Readiness, init=False, repr=False, compare=False)
+
+    async def require_ready(self) -> None:
+        """Raises Unavailable unless requests could be answered within the last second. Open to
+        everybody.
+        """
+        await self._readiness.require(self._reason_against_ready)
+
+    async def _reason_against_ready(self) -> str | None:
+        try:
+            if not self.copy.is_loaded:
+                await self.copy.catch_up()
+        except AkiDBError as error:
+            return error.detail
+        alive = await self.stores_alive()
+        return None if any(alive.values()) else "no shard host answers"
 
     async def health(self, principal: Principal) -> ClusterHealth:
         """Answers soon, also while the catalog is away: by the copy that is here then. Raises

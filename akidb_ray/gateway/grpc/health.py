@@ -9,7 +9,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from akidb_ray.domain.errors import AkiDBError
 from akidb_ray.gateway.grpc.calls import SERVICE
-from akidb_ray.gateway.rest.health import require_ready
 from akidb_ray.gateway.services import Services
 
 _KNOWN = ("", SERVICE)
@@ -54,7 +53,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         if self._stopping.is_set():
             return "NOT_SERVING"
         try:
-            await require_ready(self._services)
+            await self._services.cluster.require_ready()
         except AkiDBError:
             return "NOT_SERVING"
         return "SERVING"
