@@ -4,6 +4,7 @@ Entities have UUIDv7 keys (RFC 9562): they sort by time of creation, so B-trees 
 A `TenantId` never equals a `DatabaseId`, even with the same bits.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
@@ -79,6 +80,12 @@ def document_hash(document_id: str) -> int:
 def slot_of(document_id: str) -> int:
     """The slot, 0 to 4095, that owns this document id."""
     return document_hash(document_id) % SLOT_COUNT
+
+
+def slots_of(document_ids: Sequence[str]) -> list[int]:
+    """`slot_of` of many, without two calls for each."""
+    digest = xxhash.xxh3_64_intdigest
+    return [digest(document_id.encode()) % SLOT_COUNT for document_id in document_ids]
 
 
 def check_document_id(document_id: object, field: str = "id") -> str:

@@ -45,6 +45,9 @@ from akidb_ray.service.scrolling import ScrollMerge
 from akidb_ray.service.split_writes import Write, rows_by_shard, split_options
 from akidb_ray.service.writing import carry_out
 
+# The write to a shard of a collection, by its number, that names these ids of its documents.
+OfShard = Callable[[CollectionPlace, int, Sequence[str], WriteOptions], ShardWrite]
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -117,20 +120,9 @@ class Documents:
         options: WriteOptions,
         truncated: tuple[str, ...],
     ) -> Written:
-        _check_conditions(options, batch.ids)
-        writes: list[Write] = [
-            (
-                place.placements[number],
-                ShardUpsert(
-                    shard_key(place, number),
-                    batch.take(rows),
-                    visible,
-                    mode,
-                    split_options(options, [batch.ids[row] for row in rows]),
-                ),
-            )
-            for number, rows in rows_by_shard(place, batch.ids).items()
-        ]
+        writes = await beside_others(
+            len(batch), _parts_of_batch, place, visible, batch, mode, options
+        )
         if mode is UpsertMode.UPDATE:
             return await self._write(place, writes, truncated)
         async with self.limits.room_for(place, batch.ids):
@@ -212,15 +204,9 @@ class Documents:
         place: CollectionPlace,
         ids: Sequence[str],
         options: WriteOptions,
-        of_shard: Callable[[CollectionPlace, int, Sequence[str], WriteOptions], ShardWrite],
+        of_shard: OfShard,
     ) -> Written:
-        _check_ids(ids)
-        _check_conditions(options, ids)
-        writes: list[Write] = []
-        for number, rows in rows_by_shard(place, ids).items():
-            own = [ids[row] for row in rows]
-            write = of_shard(place, number, own, split_options(options, own))
-            writes.append((place.placements[number], write))
+        writes = await beside_others(len(ids), _parts_of_ids, place, ids, options, of_shard)
         return await self._write(place, writes)
 
     async def _write(
@@ -267,21 +253,28 @@ class Documents:
         This and all reads below raise Unavailable and DeadlineExceeded when a shard that is asked
         does not answer: no document is left out for that.
         """
-        _check_ids(ids)
         deadline = Deadline.after(timeout_ms)
         place, visible = await self._readable(principal, ref, deadline)
         least = least_of(place, min_version)
-        unique = list(dict.fromkeys(ids))
-        gets = [
-            ShardGet(
-                shard_key(place, number),
-                [unique[row] for row in rows],
-                visible,
-                with_vector,
-                least.get(number, 0),
-            )
-            for number, rows in rows_by_shard(place, unique).items()
-        ]
+
+        def gets_of() -> tuple[list[str], list[ShardGet]]:
+            _check_ids(ids)
+            unique = list(dict.fromkeys(ids))
+            rows = rows_by_shard(place, unique).items()
+            return unique, [
+                ShardGet(
+                    shard_key(place, number),
+                    [unique[row] for row in own],
+                    visible,
+                    with_vector,
+                    least.get(number, 0),
+                )
+                for number, own in rows
+            ]
+
+        unique, gets = await within(
+            deadline, beside_others(len(ids), gets_of), "no thread was free in time"
+        )
         answers = raise_first_error(await ask_shards(self.hosts, place, gets, deadline))
         found = {document.id: document for part in answers for document in part}
         return [found[document_id] for document_id in unique if document_id in found]
@@ -348,6 +341,37 @@ class Documents:
     ) -> tuple[CollectionPlace, RowFilter]:
         ready = self.collections.ready(principal, ref, Action.READ_DOCUMENTS)
         return await within(deadline, ready, "the collection was not found in time")
+
+
+def _parts_of_batch(
+    place: CollectionPlace,
+    visible: RowFilter,
+    batch: DocumentBatch,
+    mode: UpsertMode,
+    options: WriteOptions,
+) -> list[Write]:
+    """One write for each shard that owns a document of the batch. Raises InvalidArgument."""
+    _check_conditions(options, batch.ids)
+    writes: list[Write] = []
+    for number, rows in rows_by_shard(place, batch.ids).items():
+        own = batch if len(rows) == len(batch) else batch.take(rows)
+        key, part = shard_key(place, number), split_options(options, own.ids)
+        writes.append((place.placements[number], ShardUpsert(key, own, visible, mode, part)))
+    return writes
+
+
+def _parts_of_ids(
+    place: CollectionPlace, ids: Sequence[str], options: WriteOptions, of_shard: OfShard
+) -> list[Write]:
+    """The same for documents that are named by their ids."""
+    _check_ids(ids)
+    _check_conditions(options, ids)
+    writes: list[Write] = []
+    for number, rows in rows_by_shard(place, ids).items():
+        own = [ids[row] for row in rows]
+        write = of_shard(place, number, own, split_options(options, own))
+        writes.append((place.placements[number], write))
+    return writes
 
 
 def _check_ids(ids: Sequence[str]) -> None:

@@ -1,12 +1,12 @@
 """Writes cut into the parts of their shards, and what is said when a part fails."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from akidb_ray.domain.directory import CollectionPlace
 from akidb_ray.domain.errors import AkiDBError
-from akidb_ray.domain.ids import slot_of
+from akidb_ray.domain.ids import slots_of
 from akidb_ray.domain.placement import ShardPlacement, group_by_shard
 from akidb_ray.domain.write import (
     ShardDelete,
@@ -20,9 +20,14 @@ Write = tuple[ShardPlacement, ShardWrite]
 _log = logging.getLogger(__name__)
 
 
-def rows_by_shard(place: CollectionPlace, ids: Sequence[str]) -> dict[int, list[int]]:
-    """Positions in `ids` by the number of the shard that owns them."""
-    return group_by_shard([slot_of(document_id) for document_id in ids], len(place.placements))
+def rows_by_shard(place: CollectionPlace, ids: Sequence[str]) -> Mapping[int, Sequence[int]]:
+    """Positions in `ids` by the number of the shard that owns them. Shards that own none of them
+    are left out.
+    """
+    shard_count = len(place.placements)
+    if shard_count == 1:
+        return {0: range(len(ids))} if ids else {}
+    return group_by_shard(slots_of(ids), shard_count)
 
 
 def split_options(options: WriteOptions, ids: Sequence[str]) -> WriteOptions:
