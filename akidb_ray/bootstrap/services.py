@@ -24,7 +24,10 @@ def build_services(settings: Settings, models: list[str], open_to_all: bool) -> 
     catalog = RayCatalog(timeout_s)
     copy = CatalogCopy(catalog)
     hosts = RayShardHosts(lambda: copy.directory, timeout_s)
-    embedders = ServeEmbedders(models, settings.embedding.texts_per_call, timeout_s)
+    embedding = settings.embedding
+    embedders = ServeEmbedders(
+        models, embedding.texts_per_call, timeout_s, embedding.max_queued_requests
+    )
     authorizer = RootOnly()
     collections = Collections(catalog, copy, authorizer, hosts, embedders)
     return Services(

@@ -1,7 +1,11 @@
 """Reads over REST: one document, many, and all of them page by page."""
 
-import httpx
+import asyncio
 
+import httpx
+import pytest
+
+from tests.in_process import Database
 from tests.unit.gateway.films import FILMS, base64_of, film, post, put, vector
 
 
@@ -54,3 +58,23 @@ async def test_an_unknown_parameter_of_a_read_is_refused(films: httpx.AsyncClien
     await put(films, 1)
     refused = await films.get(f"{FILMS}/documents/tt01?with_vectors=true")
     assert (refused.status_code, refused.json()["field"]) == (422, "with_vectors")
+
+
+@pytest.mark.parametrize("read", ["get", "documents/get", "documents/scroll", "count"])
+async def test_a_read_ends_with_its_time(
+    database: Database, films: httpx.AsyncClient, read: str
+) -> None:
+    await put(films, 1)
+    never = asyncio.Event()
+
+    async def hold_up(*_: object) -> None:
+        await never.wait()
+
+    database.hosts.before = hold_up
+    if read == "get":
+        late = await films.get(f"{FILMS}/documents/tt01?timeout_ms=20")
+    else:
+        ids = {"ids": ["tt01"]} if read == "documents/get" else {}
+        late = await films.post(f"{FILMS}/{read}", json={"timeout_ms": 20, **ids})
+    assert (late.status_code, late.json()["code"]) == (503, "deadline_exceeded")
+    assert late.headers["retry-after"] == "1"
