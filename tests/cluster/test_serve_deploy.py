@@ -24,8 +24,11 @@ from akidb import Client
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from akidb_ray.cluster.local_ray import free_ports
+from akidb_ray.gateway.grpc.v2 import akidb_pb2 as pb
+from akidb_ray.gateway.grpc.v2 import akidb_pb2_grpc
 from tests.certificates import self_signed
 from tests.deploying import PlatformRay
+from tests.grpc_clients import retrying_options
 from tests.serving import COLLECTIONS, ROOT_KEY, wait_until
 
 pytestmark = pytest.mark.cluster
@@ -170,22 +173,48 @@ def test_replicas_are_added_and_taken_away_beside_the_others(deployment: Deploym
     assert deployment.ray.actors() == actors
 
 
+def write_and_search(client: httpx.Client, collection: str, name: str) -> None:
+    document = {"id": name, "text": "a text"}
+    wrote = client.put(f"{collection}/documents", json={"documents": [document]})
+    assert wrote.status_code == 200, f"{wrote.status_code} {wrote.text}"
+    found = client.post(f"{collection}/search", json={"text": "a text", "limit": 3})
+    assert found.status_code == 200, f"{found.status_code} {found.text}"
+    assert found.json()["results"]
+
+
+def call_and_search(stub: akidb_pb2_grpc.AkiDBStub, collection: str, name: str) -> None:
+    called: dict[str, Any] = {
+        "metadata": (("authorization", f"Bearer {ROOT_KEY}"),),
+        "timeout": 30.0,
+    }
+    # Carried out twice without the key, this would be refused the second time.
+    options = pb.WriteOptions(idempotency_key=name, if_versions={name: 0})
+    documents = [pb.NewDocument(id=name, text="a text")]
+    upsert = pb.UpsertRequest(collection=collection, documents=documents, options=options)
+    assert stub.Upsert(upsert, **called).acknowledged == 1
+    search = pb.SearchRequest(collection=collection, text="a text", limit=3)
+    assert stub.Search(search, **called).results
+
+
 def test_a_rolling_update_loses_no_request(deployment: Deployment) -> None:
-    """Clients keep their connections, and try nothing again."""
+    """Clients of REST keep their connections, and try nothing again; those of gRPC try again as
+    docs/grpc.md tells them to.
+    """
     clients = [deployment.ray.client() for _ in range(4)]
+    address = f"127.0.0.1:{deployment.grpc_port}"
+    channels = [grpc.insecure_channel(address, options=retrying_options()) for _ in range(4)]
+    stubs = [akidb_pb2_grpc.AkiDBStub(channel) for channel in channels]
     rolled = make_collection(clients[0], "rolled")
 
     def step(thread: int, number: int) -> None:
-        document = {"id": f"{thread}-{number}", "text": "a text"}
-        wrote = clients[thread].put(f"{rolled}/documents", json={"documents": [document]})
-        assert wrote.status_code == 200, f"{wrote.status_code} {wrote.text}"
-        found = clients[thread].post(f"{rolled}/search", json={"text": "a text", "limit": 3})
-        assert found.status_code == 200, f"{found.status_code} {found.text}"
-        assert found.json()["results"]
+        if thread < len(clients):
+            write_and_search(clients[thread], rolled, f"{thread}-{number}")
+        else:
+            call_and_search(stubs[thread - len(clients)], "rolled", f"{thread}-{number}")
 
     before, actors = deployment.ray.gateways(), deployment.ray.actors()
     deployment.revision += 1
-    with Load(step, threads=len(clients)) as load:
+    with Load(step, threads=len(clients) + len(stubs)) as load:
         deployment.deploy()
         wait_until(lambda: not before.keys() & deployment.ray.gateways().keys(), 120.0)
         deployment.ray.wait_for("RUNNING")
@@ -194,8 +223,8 @@ def test_a_rolling_update_loses_no_request(deployment: Deployment) -> None:
     assert deployment.ray.actors() == actors, "the catalog and the hosts ran on"
     with deployment.ray.client() as client:
         assert client.post(f"{rolled}/count", json={}).json() == {"count": sum(load.steps)}
-    for client in clients:
-        client.close()
+    for each in (*clients, *channels):
+        each.close()
 
 
 @pytest.fixture
