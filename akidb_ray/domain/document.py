@@ -14,6 +14,8 @@ Vectors = NDArray[np.float32]
 Times = NDArray[np.float64]
 NEVER = math.inf
 _MAX_SQUARES = float(np.finfo(np.float32).max)
+# Sums of squares between these are right under every metric.
+_SHORT, _LONG = 1e-30, 1e37
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,17 +69,29 @@ def check_vectors(vectors: Vectors, dimension: int, metric: Metric, field: str =
     # One pass over the squares finds all three. No product of two vectors is above their larger
     # sum of squares, but the squared distance of opposite ones is up to four times as large.
     with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.einsum("ij,ij->i", vectors, vectors)
+        squares = np.vecdot(vectors, vectors)
     most = _MAX_SQUARES / 8 if metric is Metric.L2 else _MAX_SQUARES
-    bad = np.flatnonzero(~(squares <= most))
-    if len(bad):
-        row = int(bad[0])
+    fits = squares <= most
+    if not fits.all():
+        row = int(fits.argmin())
         raise InvalidArgument(field, _what_is_wrong(vectors[row]), row)
-    if metric is Metric.COSINE:
-        zero = np.flatnonzero(squares == 0.0)
-        if len(zero):
-            reason = "has length zero, so it has no direction for the cosine metric"
-            raise InvalidArgument(field, reason, int(zero[0]))
+    if metric is Metric.COSINE and not squares.all():
+        reason = "has length zero, so it has no direction for the cosine metric"
+        raise InvalidArgument(field, reason, int((squares != 0).argmin()))
+
+
+def check_vector(vector: Vectors, dimension: int, metric: Metric) -> None:
+    """The same for the vector of a search, float32 (d,)."""
+    if vector.shape == (dimension,):
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = vector.dot(vector)
+        if _SHORT < squares < _LONG:
+            return
+    # It may be wrong: this says what is.
+    try:
+        check_vectors(vector[None, :], dimension, metric)
+    except InvalidArgument as error:
+        raise InvalidArgument("vector", error.fields["reason"]) from None
 
 
 def _what_is_wrong(vector: Vectors) -> str:

@@ -36,7 +36,7 @@ class Deadline:
         """Raises InvalidArgument that names `timeout_ms`."""
         check_timeout(timeout_ms)
         if timeout_ms is None:
-            return cls()
+            return NO_DEADLINE
         return cls(asyncio.get_running_loop().time() + timeout_ms / 1000)
 
     def left_s(self) -> float | None:
@@ -60,10 +60,17 @@ NO_DEADLINE = Deadline()
 async def within(deadline: Deadline, work: Awaitable[Answer], late: str) -> Answer:
     """What `work` gives. Raises DeadlineExceeded, which says what is `late`."""
     try:
-        async with asyncio.timeout_at(deadline.at):
-            return await work
+        return await _until(deadline, work)
     except TimeoutError:
         raise DeadlineExceeded(late) from None
+
+
+async def _until(deadline: Deadline, work: Awaitable[Answer]) -> Answer:
+    """What `work` gives. Raises TimeoutError."""
+    if deadline.at is None:
+        return await work
+    async with asyncio.timeout_at(deadline.at):
+        return await work
 
 
 def shard_key(place: CollectionPlace, number: int) -> ShardKey:
@@ -96,6 +103,8 @@ async def fan_out(
     The items of a host that has not answered by the deadline are answered by DeadlineExceeded. Its
     call is given up then, and so is every call when the caller is cancelled.
     """
+    if not items:
+        return []
     by_store: dict[StoreId, list[int]] = {}
     for position, (placement, _) in enumerate(items):
         by_store.setdefault(placement.store_id, []).append(position)
@@ -108,19 +117,18 @@ async def fan_out(
             deadline, {s: [items[p][1] for p in own] for s, own in by_store.items()}, call
         )
     answers = {
-        position: answer
+        position: _as_seen(answer)
         for store, positions in by_store.items()
         for position, answer in zip(positions, parts[store], strict=True)
     }
-    return [_as_seen(answers[position]) for position in range(len(items))]
+    return [answers[position] for position in range(len(items))]
 
 
 async def _call_until(
     deadline: Deadline, store: StoreId, items: Sequence[Item], call: Call[Item, Answer]
 ) -> Sequence[Answer | AkiDBError]:
     try:
-        async with asyncio.timeout_at(deadline.at):
-            return await call(store, items)
+        return await _until(deadline, call(store, items))
     except TimeoutError:
         return [_late(store)] * len(items)
 
@@ -129,13 +137,12 @@ async def _call_all(
     deadline: Deadline, items: Mapping[StoreId, Sequence[Item]], call: Call[Item, Answer]
 ) -> dict[StoreId, Sequence[Answer | AkiDBError]]:
     calls = {store: asyncio.ensure_future(call(store, own)) for store, own in items.items()}
-    if calls:
-        try:
-            await asyncio.wait(calls.values(), timeout=deadline.left_s())
-        finally:
-            # Those that are done are not harmed by it.
-            for future in calls.values():
-                future.cancel()
+    try:
+        await asyncio.wait(calls.values(), timeout=deadline.left_s())
+    finally:
+        # Those that are done are not harmed by it.
+        for future in calls.values():
+            future.cancel()
     return {
         store: future.result() if future.done() else [_late(store)] * len(items[store])
         for store, future in calls.items()

@@ -14,11 +14,12 @@ the search takes their sums along. Texts are embedded meanwhile. (Elasticsearch 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 
 from akidb_ray.domain.directory import CollectionPlace
-from akidb_ray.domain.document import StoredDocument, Vectors, check_vectors
+from akidb_ray.domain.document import StoredDocument, Vectors, check_vector
 from akidb_ray.domain.errors import AkiDBError, InvalidArgument
 from akidb_ray.domain.explaining import merge_explanations
 from akidb_ray.domain.filter import RowFilter
@@ -80,10 +81,7 @@ class OneSearch:
         search = cls(place, visible, request, least_of(place, request.min_version))
         if request.vector is not None:
             search.vector = as_vector(request.vector, spec.dimension, "vector")
-            try:
-                check_vectors(search.vector[None, :], spec.dimension, spec.metric)
-            except InvalidArgument as error:
-                raise InvalidArgument("vector", error.fields["reason"]) from None
+            check_vector(search.vector, spec.dimension, spec.metric)
         elif request.asks_embedder and spec.embedding_model is None:
             reason = "needs a collection with an embedding_model; this one takes a vector"
             raise InvalidArgument("text", reason)
@@ -93,6 +91,10 @@ class OneSearch:
     def numbers(self) -> list[int]:
         """Those of the shards that are asked."""
         return [p.number for p in self.place.placements if p.number not in self.missing]
+
+    @property
+    def needs_vector(self) -> bool:
+        return self.vector is None and self.request.mode is not SearchMode.KEYWORD
 
     @property
     def text_to_embed(self) -> str | None:
@@ -165,13 +167,11 @@ class OneSearch:
             self.hits = self._chosen([[p.hits for p in parts] for parts in found.values()])
 
     def content_reads(self) -> list[ShardGet]:
-        """For what is shown of the hits, when that did not come with them.
+        """For what is shown of the hits, while `needs_contents`.
 
         A document may have changed since it was found. It is shown as it is now, if it still
         passes.
         """
-        if not self.needs_contents:
-            return []
         ids = [hit.id for hit in self.hits]
         allowed = RowFilter(self.visible.visible & self.request.filter)
         with_vector = self.request.with_vector
@@ -242,28 +242,24 @@ class OneSearch:
     def _query(self) -> Query:
         """The search as one shard that has everything would carry it out."""
         request = self.request
+        of_all: dict[str, Any] = {
+            "limit": request.limit,
+            "offset": request.offset,
+            "filter": request.filter,
+            "score_threshold": request.score_threshold,
+            "with_payload": request.with_payload,
+            "with_vector": request.with_vector,
+            "explain": request.explain,
+        }
         if request.mode is SearchMode.KEYWORD:
             assert request.text is not None
-            query: Query = TextQuery(request.text, statistics=self.statistics)
-        elif request.mode is SearchMode.HYBRID:
-            assert self.vector is not None
-            assert request.text is not None
-            query = HybridQuery(
-                self.vector, request.text, request.fusion, ef=request.breadth, exact=request.exact
-            )
-        else:
-            assert self.vector is not None
-            query = VectorQuery(self.vector, ef=request.breadth, exact=request.exact)
-        return replace(
-            query,
-            limit=request.limit,
-            offset=request.offset,
-            filter=request.filter,
-            score_threshold=request.score_threshold,
-            with_payload=request.with_payload,
-            with_vector=request.with_vector,
-            explain=request.explain,
-        )
+            return TextQuery(request.text, statistics=self.statistics, **of_all)
+        of_all |= {"ef": request.breadth, "exact": request.exact}
+        assert self.vector is not None
+        if request.mode is SearchMode.VECTOR:
+            return VectorQuery(self.vector, **of_all)
+        assert request.text is not None
+        return HybridQuery(self.vector, request.text, request.fusion, **of_all)
 
     def _chosen(self, lists: Sequence[Sequence[Sequence[Hit]]]) -> list[Hit]:
         """What is wanted of the lists of each shard, two each for a hybrid search."""

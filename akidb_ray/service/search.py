@@ -3,9 +3,9 @@ are carried out together. The steps are those of `OneSearch`.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from akidb_ray.access.authorization import Action, Principal
 from akidb_ray.domain.bounds import check_whole
@@ -77,7 +77,7 @@ class Search:
             self._carry_out(place, own, deadlines[timeout_ms], partial)
             for (timeout_ms, partial), own in together.items()
         ]
-        await (steps[0] if len(steps) == 1 else asyncio.gather(*steps))
+        await _together(steps)
         return [attempt.answer() for attempt in attempts]
 
     async def groups(
@@ -152,7 +152,9 @@ class Search:
         found = await self._ask(place, reads, first)
         for attempt, answers in zip(live, found, strict=True):
             attempt.step(attempt.search.take, answers)
-        live = _live(attempts)
+        live = [attempt for attempt in _live(attempts) if attempt.search.needs_contents]
+        if not live:
+            return
         gets = [attempt.search.content_reads() for attempt in live]
         contents = await self._ask(place, gets, deadline)
         for attempt, asked, documents in zip(live, gets, contents, strict=True):
@@ -186,13 +188,16 @@ class Search:
         """Find out what the searches need to know before they can begin. A `partial` one needs time
         after it, when a shard has not answered.
         """
-        counting = [a for a in _live(attempts) if a.search.needs_statistics]
-        vectors = self._find_vectors(place, attempts, deadline)
-        if not counting:
-            await vectors
-            return
-        first = deadline.halfway() if partial else deadline
-        await asyncio.gather(vectors, self._find_statistics(place, counting, first))
+        live = _live(attempts)
+        comparing = [attempt for attempt in live if attempt.search.needs_vector]
+        counting = [attempt for attempt in live if attempt.search.needs_statistics]
+        steps = []
+        if comparing:
+            steps.append(self._find_vectors(place, comparing, deadline))
+        if counting:
+            first = deadline.halfway() if partial else deadline
+            steps.append(self._find_statistics(place, counting, first))
+        await _together(steps)
 
     async def _find_statistics(
         self, place: CollectionPlace, attempts: Sequence["_Attempt"], deadline: Deadline
@@ -265,6 +270,14 @@ class _Attempt:
 
     def answer(self) -> SearchAnswer | AkiDBError:
         return self.search.answer() if self.error is None else self.error
+
+
+async def _together(steps: Sequence[Coroutine[Any, Any, None]]) -> None:
+    if len(steps) == 1:
+        # Without a task of its own.
+        await steps[0]
+    elif steps:
+        await asyncio.gather(*steps)
 
 
 def _live(attempts: Sequence[_Attempt]) -> list[_Attempt]:

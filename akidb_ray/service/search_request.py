@@ -124,7 +124,7 @@ def check_request(request: SearchRequest) -> None:
     check_whole("params.ef", request.breadth, 1, MAX_EF)
     if request.mode is SearchMode.HYBRID:
         check_fusion(request.fusion)
-    elif request.fusion != Fusion():
+    elif request.fusion != _DEFAULT_FUSION:
         raise InvalidArgument("fusion", "is for mode 'hybrid'")
     if request.mode is SearchMode.KEYWORD and (request.ef is not None or request.exact):
         raise InvalidArgument("params", "are for vectors; mode 'keyword' has none")
