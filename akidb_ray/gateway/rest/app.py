@@ -6,17 +6,16 @@ carried out. When its client goes away, a read is given up; a write that began g
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Response
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
 from akidb_ray.domain.errors import AkiDBError, NotFound, TooLarge
-from akidb_ray.gateway.rest.context import Call
+from akidb_ray.gateway.rest.context import Call, headers_of
 from akidb_ray.gateway.rest.contract import ROUTES
 from akidb_ray.gateway.rest.leaving import ClientGone, to_the_end, while_there
 from akidb_ray.gateway.rest.problems import (
@@ -30,7 +29,7 @@ from akidb_ray.gateway.rest.short_forms import full_form
 from akidb_ray.gateway.services import Services
 
 _OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/redoc", "/openapi.json"})
-_REQUEST_ID = b"x-request-id"
+_REQUEST_ID = "x-request-id"
 _MAX_REQUEST_ID_CHARACTERS = 128
 # Read in some milliseconds: of 1,000 documents in JSON, the worst that another request waited was
 # 440 ms when they were read by the event loop, and 130 ms in a thread.
@@ -65,20 +64,23 @@ class RestApi(Starlette):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        given = dict(scope["headers"]).get(_REQUEST_ID)
+        headers = headers_of(scope)
+        given = headers.get(_REQUEST_ID)
         request_id = _kept(given) or new_request_id()
         try:
-            response = await self._answer(scope, receive, request_id)
+            response = await self._answer(scope, headers, receive, request_id)
         except ClientGone:
             return
         if given is None:
             # Ray Serve gives each request an id, and puts it into the answer by itself.
-            response.raw_headers.append((_REQUEST_ID, request_id.encode()))
+            response.raw_headers.append((_REQUEST_ID.encode(), request_id.encode()))
         await response(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Response:
+    async def _answer(
+        self, scope: Scope, headers: Mapping[str, str], receive: Receive, request_id: str
+    ) -> Response:
         try:
-            call = await self._admitted(scope, request_id)
+            call = await self._admitted(scope, headers, request_id)
             call.raw_body = await self._read_body(call, receive)
             route = ROUTES.find(call)
             work = self._carry_out(route, call)
@@ -101,18 +103,18 @@ class RestApi(Starlette):
         # Others are answered between its parts, though a thread makes it no faster.
         return await asyncio.to_thread(route.arguments.of, call)
 
-    async def _admitted(self, scope: Scope, request_id: str) -> Call:
+    async def _admitted(self, scope: Scope, headers: Mapping[str, str], request_id: str) -> Call:
         """Before the body is read: a stranger's is none of our business."""
         if scope["path"] in _OPEN_PATHS:
-            return Call(scope, self._services, None, request_id)
-        principal = await self._services.authenticator.principal(Headers(scope=scope))
+            return Call(scope, headers, self._services, None, request_id)
+        principal = await self._services.authenticator.principal(headers)
         _check_text(scope)
         scope["method"], scope["path"] = full_form(scope["method"], scope["path"], principal)
-        return Call(scope, self._services, principal, request_id)
+        return Call(scope, headers, self._services, principal, request_id)
 
     async def _read_body(self, call: Call, receive: Receive) -> bytes:
         limit = self._services.max_body_bytes
-        declared = call.headers.get("content-length", "0")
+        declared = call.given.get("content-length", "0")
         if declared.isdigit() and int(declared) > limit:
             raise TooLarge("body", limit, _TOO_LARGE)
         chunks: list[bytes] = []
@@ -141,6 +143,6 @@ def _check_text(scope: Scope) -> None:
         raise NotFound("route", scope["path"]) from None
 
 
-def _kept(given: bytes | None) -> str | None:
-    text = (given or b"").decode("latin-1")
+def _kept(given: str | None) -> str | None:
+    text = given or ""
     return text if 0 < len(text) <= _MAX_REQUEST_ID_CHARACTERS and text.isprintable() else None

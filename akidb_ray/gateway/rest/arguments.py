@@ -58,7 +58,11 @@ class Arguments:
 
     def _getters_of(self, function: Callable[..., Any]) -> list[tuple[str, Getter]]:
         named = inspect.signature(function).parameters
-        return [(name, self._getter(name, parameter)) for name, parameter in named.items()]
+        return [
+            (name, self._getter(name, parameter))
+            for name, parameter in named.items()
+            if not _is_security(parameter)
+        ]
 
     def _getter(self, name: str, parameter: inspect.Parameter) -> Getter:
         annotation, default = parameter.annotation, parameter.default
@@ -72,8 +76,8 @@ class Arguments:
         if isinstance(role, params.Depends):
             return self._dependency(role, default)
         if isinstance(role, params.Header):
-            header = str(role.alias)
-            return lambda call: call.headers.get(header, default)
+            header = str(role.alias).lower()
+            return lambda call: call.given.get(header, default)
         if isinstance(role, params.Query):
             return self._query(role, kind, default)
         if role is None and annotation is not inspect.Parameter.empty:
@@ -82,9 +86,7 @@ class Arguments:
 
     def _dependency(self, role: params.Depends, default: Any) -> Getter:
         function = role.dependency
-        if function is None or isinstance(function, SecurityBase):
-            # It only tells OpenAPI how to authenticate.
-            return lambda _: default
+        assert function is not None
         getters = self._getters_of(function)
         return lambda call: function(**{name: get(call) for name, get in getters})
 
@@ -96,6 +98,12 @@ class Arguments:
         alias = str(role.alias)
         self._in_query.add(alias)
         return lambda call: call.query_params.get(alias, default)
+
+
+def _is_security(parameter: inspect.Parameter) -> bool:
+    """Whether it only tells OpenAPI how to authenticate."""
+    roles = get_args(parameter.annotation)[1:]
+    return any(isinstance(getattr(role, "dependency", None), SecurityBase) for role in roles)
 
 
 def _body(adapter: TypeAdapter[Any], default: Any) -> Getter:
@@ -112,6 +120,6 @@ def _body(adapter: TypeAdapter[Any], default: Any) -> Getter:
 
 def _checked(adapter: TypeAdapter[Any], value: Any) -> Any:
     try:
-        return adapter.validate_python(value)
+        return adapter.validator.validate_python(value)
     except ValidationError as error:
         raise complaint_of(error) from None

@@ -25,7 +25,7 @@ ARROW_ANSWER: dict[int | str, dict[str, Any]] = {
 
 
 def wants_arrow(call: Call) -> bool:
-    return ARROW_STREAM in call.headers.get("accept", "").lower()
+    return ARROW_STREAM in call.given.get("accept", "").lower()
 
 
 def results_stream(answers: Sequence[SearchAnswer], took_ms: float) -> pa.Table:

@@ -44,7 +44,7 @@ def _version_in(if_match: str | None) -> int | None:
 
 
 def _no_version(call: Call) -> None:
-    if _version_in(call.headers.get(_HEADER)) is not None:
+    if _version_in(call.given.get(_HEADER.lower())) is not None:
         raise InvalidArgument(_HEADER, "is not carried out here; leave it out")
 
 

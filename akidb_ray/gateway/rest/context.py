@@ -1,5 +1,6 @@
 """What routes take from their request: the use cases, who asks, and what the path names."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
@@ -15,17 +16,23 @@ COLLECTION_PATH = "/v2/tenants/{tenant}/databases/{database}/collections/{collec
 
 
 class Call(Request):
-    """A request with its body read, on its way to the function of its route. `sent_as` is the media
-    type of the body, empty when it is not said.
+    """A request with its body read, on its way to the function of its route. `given` are its
+    headers, see `headers_of`; `sent_as` is the media type of the body, empty when it is not said.
     """
 
     def __init__(
-        self, scope: Scope, services: Services, principal: Principal | None, request_id: str
+        self,
+        scope: Scope,
+        given: Mapping[str, str],
+        services: Services,
+        principal: Principal | None,
+        request_id: str,
     ) -> None:
         super().__init__(scope)
+        self.given = given
         self.services = services
         self.request_id = request_id
-        self.sent_as = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        self.sent_as = given.get("content-type", "").partition(";")[0].strip().lower()
         self.raw_body = b""
         self._principal = principal
 
@@ -34,6 +41,15 @@ class Call(Request):
         """Who asks; nobody, where no key is taken."""
         assert self._principal is not None
         return self._principal
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    """By their names in lower case; of one that is there several times, the first.
+
+    Those of Starlette are looked through, and decoded, for each name that is asked for.
+    """
+    headers = reversed(scope["headers"])
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
 
 
 def _services(call: Call) -> Services:

@@ -15,26 +15,20 @@ _LEAST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**64 - 1
 
 
 def document_json(document: StoredDocument, encoding: EncodingFormat) -> dict[str, Any]:
-    shown = {
-        "id": document.id,
-        "version": document.version,
-        **_contents(document.payload, document.text, document.vector, encoding),
-    }
+    shown: dict[str, Any] = {"id": document.id, "version": document.version}
+    _add_contents(shown, document, encoding)
     if document.expires_at != NEVER:
         shown["expires_at"] = document.expires_at
     return shown
 
 
 def hits_json(hits: Sequence[Hit], encoding: EncodingFormat) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": hit.id,
-            "score": hit.score,
-            "version": hit.version,
-            **_contents(hit.payload, hit.text, hit.vector, encoding),
-        }
-        for hit in hits
-    ]
+    shown = []
+    for hit in hits:
+        found: dict[str, Any] = {"id": hit.id, "score": hit.score, "version": hit.version}
+        _add_contents(found, hit, encoding)
+        shown.append(found)
+    return shown
 
 
 def found_json(answer: SearchAnswer, encoding: EncodingFormat) -> dict[str, Any]:
@@ -86,15 +80,13 @@ def _scalar_json(value: Scalar) -> Any:
     return value
 
 
-def _contents(
-    payload: bytes | None, text: str | None, vector: Any, encoding: EncodingFormat
-) -> dict[str, Any]:
-    contents: dict[str, Any] = {}
-    if text is not None:
-        contents["text"] = text
-    if payload is not None:
+def _add_contents(
+    shown: dict[str, Any], document: StoredDocument | Hit, encoding: EncodingFormat
+) -> None:
+    if document.text is not None:
+        shown["text"] = document.text
+    if document.payload is not None:
         # Stored as JSON already: passed through without parsing it.
-        contents["payload"] = orjson.Fragment(payload)
-    if vector is not None:
-        contents["vector"] = encode_vector(vector, encoding)
-    return contents
+        shown["payload"] = orjson.Fragment(document.payload)
+    if document.vector is not None:
+        shown["vector"] = encode_vector(document.vector, encoding)

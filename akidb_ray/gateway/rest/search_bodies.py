@@ -42,6 +42,11 @@ class FusionBody(Body):
         return Fusion(self.method, self.k, self.weights.vector, self.weights.text)
 
 
+# What most searches leave out, made once.
+_NO_PARAMS = SearchParams()
+_NO_FUSION = FusionBody()
+
+
 class WhatToFind(ReadFields):
     """Exactly one of `vector`, `text` and `id`; in mode `hybrid` a `text`, and a `vector` or not:
     then the text is embedded.
@@ -59,7 +64,7 @@ class WhatToFind(ReadFields):
     )
     filter: dict[str, Any] | None = filter_field()
     with_payload: YesNo = True
-    params: SearchParams = Field(default_factory=SearchParams)
+    params: SearchParams = Field(default_factory=lambda: _NO_PARAMS)
     partial_results: YesNo = Field(
         False,
         description="Leave out shards that do not answer, and name them in `missing_shards`.",
@@ -71,7 +76,7 @@ class WhatToFind(ReadFields):
 
 class SearchFields(WhatToFind):
     fusion: FusionBody = Field(
-        default_factory=FusionBody, description="How mode `hybrid` makes one list of two."
+        default_factory=lambda: _NO_FUSION, description="How mode `hybrid` makes one list of two."
     )
     limit: WholeNumber = Field(10, description="1 to 10,000.")
     offset: WholeNumber = Field(0, description="How many of the best to leave out.")

@@ -5,6 +5,7 @@ import binascii
 from enum import StrEnum
 from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -32,12 +33,20 @@ def encode_vector(vector: Vectors, encoding: EncodingFormat) -> Any:
 def decode_base64(text: str) -> Vectors:
     """float32 (n,). Raises ValueError that says what is wrong."""
     try:
-        raw = base64.b64decode(text.encode(), validate=True)
+        raw = _base64_bytes(text)
     except (binascii.Error, UnicodeEncodeError) as error:
         raise ValueError(f"is not base64: {error}") from None
     if len(raw) % _LITTLE_ENDIAN.itemsize:
         raise ValueError(f"has {len(raw)} bytes, which are no whole number of float32")
     return np.frombuffer(raw, _LITTLE_ENDIAN).astype(np.float32, copy=False)
+
+
+def _base64_bytes(text: str) -> bytes:
+    try:
+        # In half the time. It is stricter, and does not say what is wrong.
+        return msgspec.convert(text, bytes)
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        return base64.b64decode(text.encode(), validate=True)
 
 
 def _decode(given: Any, check_each: core_schema.ValidatorFunctionWrapHandler) -> Vectors:
