@@ -111,11 +111,11 @@ async def fan_out(
     if len(by_store) == 1:
         # Most collections have one shard: a call without a task of its own costs half.
         (store,) = by_store
-        parts = {store: await _call_until(deadline, store, [item for _, item in items], call)}
-    else:
-        parts = await _call_all(
-            deadline, {s: [items[p][1] for p in own] for s, own in by_store.items()}, call
-        )
+        alone = await _call_until(deadline, store, [item for _, item in items], call)
+        return [_as_seen(answer) for _, answer in zip(items, alone, strict=True)]
+    parts = await _call_all(
+        deadline, {s: [items[p][1] for p in own] for s, own in by_store.items()}, call
+    )
     answers = {
         position: _as_seen(answer)
         for store, positions in by_store.items()

@@ -145,6 +145,8 @@ def as_vector(numbers: Sequence[float] | Vectors, dimension: int, field: str) ->
     """float32 (dimension,). Raises InvalidArgument for a wrong length."""
     if len(numbers) != dimension:
         raise InvalidArgument(field, f"must have {dimension} numbers, has {len(numbers)}")
+    if isinstance(numbers, np.ndarray) and numbers.dtype == np.float32:
+        return numbers
     with np.errstate(over="ignore"):
         return np.asarray(numbers, np.float32)
 

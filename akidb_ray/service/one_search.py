@@ -149,11 +149,12 @@ class OneSearch:
 
     def take(self, answers: Sequence[ShardHits | AkiDBError]) -> None:
         """The answers to `reads`. Raises the error of a shard that must not be missing."""
-        asked = len(answers) // len(self.numbers)
+        numbers = self.numbers
+        asked = len(answers) // len(numbers)
         of_shards = [
             _all_of(answers[start : start + asked]) for start in range(0, len(answers), asked)
         ]
-        found, missing = present(self.numbers, of_shards, self.request.partial_results)
+        found, missing = present(numbers, of_shards, self.request.partial_results)
         self.missing.update(missing)
         if self.request.explain:
             self.explanations = {

@@ -137,13 +137,13 @@ def check_timeout(timeout_ms: int | None) -> None:
 
 
 def _check_what(request: SearchRequest) -> None:
-    given = [name for name in ("vector", "text", "id") if getattr(request, name) is not None]
+    lacking = (request.vector is None) + (request.text is None) + (request.id is None)
     if request.mode is SearchMode.HYBRID:
-        if given not in (["text"], ["vector", "text"]):
+        if request.text is None or request.id is not None:
             raise InvalidArgument("text", "mode 'hybrid' needs a text, and a vector or none, no id")
-    elif len(given) != 1:
+    elif lacking != 2:
         raise InvalidArgument("vector", "give exactly one of 'vector', 'text' and 'id'")
-    elif request.mode is SearchMode.KEYWORD and given != ["text"]:
+    elif request.mode is SearchMode.KEYWORD and request.text is None:
         raise InvalidArgument("text", "mode 'keyword' needs a text, and nothing else")
     if request.id is not None:
         check_document_id(request.id)

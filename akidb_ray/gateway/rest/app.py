@@ -7,7 +7,6 @@ carried out. When its client goes away, a read is given up; a write that began g
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Response
@@ -95,13 +94,12 @@ class RestApi(Starlette):
             return problem_response(defect_of(error), request_id, scope["path"])
 
     async def _carry_out(self, route: Route, call: Call) -> Response:
-        return await route.endpoint(**await self._arguments(route, call))
-
-    async def _arguments(self, route: Route, call: Call) -> dict[str, Any]:
         if len(call.raw_body) < _LARGE_BODY_BYTES:
-            return route.arguments.of(call)
-        # Others are answered between its parts, though a thread makes it no faster.
-        return await asyncio.to_thread(route.arguments.of, call)
+            arguments = route.arguments.of(call)
+        else:
+            # Others are answered between its parts, though a thread makes it no faster.
+            arguments = await asyncio.to_thread(route.arguments.of, call)
+        return await route.endpoint(**arguments)
 
     async def _admitted(self, scope: Scope, headers: Mapping[str, str], request_id: str) -> Call:
         """Before the body is read: a stranger's is none of our business."""

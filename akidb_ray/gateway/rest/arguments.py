@@ -70,9 +70,9 @@ class Arguments:
         if get_origin(annotation) is Annotated:
             kind, role = get_args(annotation)[:2]
         if annotation is Call:
-            return lambda call: call
+            return _itself
         if name in self._in_path:
-            return lambda call: call.path_params[name]
+            return lambda call: call.scope["path_params"][name]
         if isinstance(role, params.Depends):
             return self._dependency(role, default)
         if isinstance(role, params.Header):
@@ -88,6 +88,8 @@ class Arguments:
         function = role.dependency
         assert function is not None
         getters = self._getters_of(function)
+        if [get for _, get in getters] == [_itself]:
+            return function
         return lambda call: function(**{name: get(call) for name, get in getters})
 
     def _query(self, role: params.Query, kind: Any, default: Any) -> Getter:
@@ -98,6 +100,10 @@ class Arguments:
         alias = str(role.alias)
         self._in_query.add(alias)
         return lambda call: call.query_params.get(alias, default)
+
+
+def _itself(call: Call) -> Call:
+    return call
 
 
 def _is_security(parameter: inspect.Parameter) -> bool:
