@@ -2,7 +2,7 @@
 
 A merge reads the segments as they are at one moment and remembers which row went where. What dies
 while it works is marked dead in the new segment at the swap, under the commit lock. It may start
-from the graph of its largest segment, whose rows then come first and in their old order, dead ones
+from the graph of one segment, whose rows then come first and in their old order, dead ones
 included: a graph cannot forget a row. Of those only the vector is carried on.
 """
 
@@ -128,7 +128,9 @@ def build_graph(replica: Replica, live: LiveSegment) -> None:
 
 
 def merge(replica: Replica, inputs: Sequence[LiveSegment], base: LiveSegment | None) -> None:
-    """Write the rows of `inputs` as one segment with one graph, and put it in their place."""
+    """Write the rows of `inputs`, oldest first, as one segment with one graph, and put it in the
+    place of the oldest.
+    """
     parts = _snapshot(replica, inputs, base)
     merged = None
     if any(len(part.rows) for part in parts):
@@ -141,10 +143,12 @@ def merge(replica: Replica, inputs: Sequence[LiveSegment], base: LiveSegment | N
     with replica.commit_lock:
         if merged is not None:
             _repeat_deaths(parts, merged, replica.around.clock())
+        place = replica.live.sealed.index(inputs[0])
         kept = [live for live in replica.live.sealed if live not in inputs]
         added = [merged] if merged is not None else []
         with removed_when_full(replica.fs, added):
-            replica.checkpoint([*kept, *added], replica.manifest.checkpoint)
+            sealed = [*kept[:place], *added, *kept[place:]]
+            replica.checkpoint(sealed, replica.manifest.checkpoint)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,9 @@ from akidb_ray.shard.policy import ShardPolicy
 
 # So many segments are merged at least.
 _FEWEST = 2
+# A base has at least this share of the documents of the largest segment with a graph. It bounds
+# what is indexed anew for the sake of the order: a ninth of the base at most.
+_AS_LARGE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class BuildGraph:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Make one segment of these. `base`, one of them, gives the graph to start from."""
+    """Make one segment of these, oldest first. `base`, one of them, gives the graph to build on."""
 
     segments: tuple[str, ...]
     base: str | None = None
@@ -82,7 +85,11 @@ def policy_at(policy: ShardPolicy, idle_s: float) -> ShardPolicy:
 
 
 def plan(segments: Sequence[SegmentStats], policy: ShardPolicy, graphs: bool) -> list[Task]:
-    """What to do with sealed segments, most urgent first. Without `graphs` none are built."""
+    """What to do with sealed segments, most urgent first. Without `graphs` none are built.
+
+    `segments` come oldest first. So do those of a merge: what a graph finds depends on the order in
+    which it got its rows, and theirs should be that in which they were written.
+    """
     merges = [_rewrite(s) for s in segments if s.settled and _is_wasteful(s, policy)]
     rewritten = {merge.segments[0] for merge in merges}
     left = [s for s in segments if s.name not in rewritten]
@@ -117,9 +124,10 @@ def _tiered_merges(
             tiers.setdefault(_tier(segment.alive, policy), []).append(segment)
     merges = []
     for _, members in sorted(tiers.items()):
-        members.sort(key=lambda s: (s.alive, s.name))
-        chosen = _fitting(members[: policy.merge_factor], policy)
-        if len(chosen) == policy.merge_factor:
+        smallest = sorted(members, key=lambda s: s.alive)
+        fitting = _fitting(smallest[: policy.merge_factor], policy)
+        if len(fitting) == policy.merge_factor:
+            chosen = [s for s in members if s in fitting]
             merges.append(Merge(tuple(s.name for s in chosen), _base(chosen) if graphs else None))
     return merges
 
@@ -142,6 +150,7 @@ def _fitting(members: Sequence[SegmentStats], policy: ShardPolicy) -> list[Segme
 
 
 def _base(chosen: Sequence[SegmentStats]) -> str | None:
-    """The largest of them that has a graph."""
+    """The oldest of them that has a graph and is about as large as the largest that has one."""
     indexed = [s for s in chosen if s.indexed]
-    return max(indexed, key=lambda s: (s.alive, s.name)).name if indexed else None
+    enough = _AS_LARGE * max((s.alive for s in indexed), default=0)
+    return next((s.name for s in indexed if s.alive >= enough), None)

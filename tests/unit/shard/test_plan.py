@@ -45,9 +45,23 @@ def test_small_segment_and_flat_collection_get_no_graph() -> None:
     assert planned(segment("a", 50_000, indexed=False), graphs=False) == []
 
 
-def test_four_of_a_size_are_merged_from_the_largest_graph() -> None:
-    tasks = planned(*(segment(name, 50_000 + n) for n, name in enumerate("abcd")))
-    assert tasks == [Merge(("a", "b", "c", "d"), base="d")]
+def test_four_of_a_size_are_merged_in_the_order_of_their_age_from_the_oldest_graph() -> None:
+    tasks = planned(*(segment(name, 50_000 + n) for n, name in enumerate("bdac")))
+    assert tasks == [Merge(("b", "d", "a", "c"), base="b")]
+    tasks = planned(*(segment(name, 50_000 - n) for n, name in enumerate("bdac")))
+    assert tasks == [Merge(("b", "d", "a", "c"), base="b")]
+
+
+def test_base_is_nearly_as_large_as_the_largest_with_a_graph() -> None:
+    rows = {"a": 44_999, "b": 45_000, "c": 50_000, "d": 51_000}
+    segments = [segment(name, rows[name], indexed=name != "d") for name in "abcd"]
+    assert plan(segments, POLICY, graphs=True)[-1] == Merge(("a", "b", "c", "d"), base="b")
+
+
+def test_smallest_of_a_size_are_merged_first() -> None:
+    rows = {"a": 50_000, "b": 60_000, "c": 40_000, "d": 45_000, "e": 42_000}
+    tasks = planned(*(segment(name, rows[name]) for name in rows))
+    assert tasks == [Merge(("a", "c", "d", "e"), base="a")]
 
 
 def test_three_of_a_size_are_left_alone() -> None:
@@ -72,7 +86,7 @@ def test_missing_graph_comes_before_a_merge_of_indexed_segments() -> None:
     indexed = [segment(name, 50_000) for name in "abcd"]
     tasks = planned(*indexed, segment("e", 3_000, indexed=False))
     assert tasks[0] == BuildGraph("e")
-    assert tasks[1] == Merge(("a", "b", "c", "d"), base="d")
+    assert tasks[1] == Merge(("a", "b", "c", "d"), base="a")
 
 
 def test_wasteful_segment_is_written_anew_without_its_old_graph() -> None:
