@@ -27,7 +27,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from akidb_ray.cluster.coalescing import Coalescer
-from akidb_ray.cluster.host_server import HostEndpoint, HostServer
+from akidb_ray.cluster.host_server import Caller, HostEndpoint, HostServer
 from akidb_ray.cluster.host_stream import HostStream
 from akidb_ray.domain.filter import RowFilter
 from akidb_ray.domain.ids import CollectionId, TenantId
@@ -56,15 +56,18 @@ class Echo:
 
     def __init__(self, node_id: str, folder: str, address: str) -> None:
         self._where = node_id, Path(folder) / f"{node_id[:8]}.sock", address
-        self._server = HostServer({"ask": self.ask})
+        self._server = HostServer({"ask": self.found})
         hit = [Hit(f"tt{n:07}", 0.5, n, b'{"year":1999,"genres":["drama"]}') for n in range(10)]
         self._found = ShardHits(hit)
+
+    def found(self, items: Sequence[Any], _: Caller) -> list[ShardHits]:
+        return [self._found] * len(items)
 
     async def ask(self, items: Sequence[Any]) -> list[ShardHits]:
         return [self._found] * len(items)
 
     async def endpoint(self) -> HostEndpoint:
-        return await self._server.listen(*self._where, None)
+        return self._server.listen(*self._where, None)
 
 
 def search() -> ShardSearch:
@@ -104,7 +107,7 @@ async def of_host(host: Any, nodes: str, seconds: float) -> list[Hop]:
         found: HostEndpoint = await host.endpoint.remote()
         return found
 
-    stream = HostStream(find, here, "the host", TIMEOUT_S, None)
+    stream = HostStream(find, here, "the host", TIMEOUT_S, None, 32)
 
     async def by_actor() -> Any:
         return await host.ask.remote(items)

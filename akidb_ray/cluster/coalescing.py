@@ -33,59 +33,79 @@ class Coalescer(Generic[Item, Answer]):
     ) -> None:
         self._call = call
         self._waiting: deque[tuple[Item, asyncio.Future[Answer | AkiDBError]]] = deque()
-        self._running: set[asyncio.Task[None]] = set()
-        self._slow: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._in_flight = 0
 
     @property
     def is_idle(self) -> bool:
-        return not (self._waiting or self._running or self._slow)
+        """Whether nothing waits, and no call runs that is not slow."""
+        return not (self._waiting or self._in_flight)
 
     async def ask(self, items: Sequence[Item]) -> list[Answer | AkiDBError]:
         """The answers to these items, in their order."""
+        if self._in_flight < _CALLS_IN_FLIGHT:
+            # Nobody waits, so the caller's own task carries the call out.
+            end = self._begin()
+            try:
+                return await self._answers(items)
+            finally:
+                end()
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[Answer | AkiDBError]] = [loop.create_future() for _ in items]
         self._waiting.extend(zip(items, futures, strict=True))
-        self._start_calls()
         return list(await asyncio.gather(*futures))
 
+    def _begin(self) -> Callable[[], None]:
+        """Count one more call, until it is slow, or what this gives is called."""
+        counts = True
+
+        def end() -> None:
+            nonlocal counts
+            if counts:
+                counts = False
+                patience.cancel()
+                self._in_flight -= 1
+                self._start_calls()
+
+        self._in_flight += 1
+        patience = asyncio.get_running_loop().call_later(_SLOW_S, end)
+        return end
+
     def _start_calls(self) -> None:
-        while self._waiting and len(self._running) < _CALLS_IN_FLIGHT:
+        while self._waiting and self._in_flight < _CALLS_IN_FLIGHT:
             batch: _Batch[Item, Answer] = []
             while self._waiting and len(batch) < _ITEMS_PER_CALL:
                 item, future = self._waiting.popleft()
                 if not future.done():
                     batch.append((item, future))
             if batch:
+                end = self._begin()
                 task = asyncio.create_task(self._answer(batch))
-                self._running.add(task)
-                patience = asyncio.get_running_loop().call_later(_SLOW_S, self._is_slow, task)
-                task.add_done_callback(functools.partial(self._finished, patience))
+                self._tasks.add(task)
+                task.add_done_callback(functools.partial(self._ended, end))
                 _give_up_when_alone(task, [future for _, future in batch])
 
+    def _ended(self, end: Callable[[], None], task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        end()
+
     async def _answer(self, batch: _Batch[Item, Answer]) -> None:
-        answers: list[Answer | AkiDBError]
-        try:
-            answers = await self._call([item for item, _ in batch])
-            if len(answers) != len(batch):
-                raise Internal(f"{len(answers)} answers came for {len(batch)} items")
-        except Exception as error:
-            # Nobody may be left waiting, whatever broke.
-            broken = error if isinstance(error, AkiDBError) else Internal(f"a call broke: {error}")
-            answers = [broken] * len(batch)
+        answers = await self._answers([item for item, _ in batch])
         for (_, future), answer in zip(batch, answers, strict=True):
             if not future.done():
                 future.set_result(answer)
 
-    def _is_slow(self, task: "asyncio.Task[None]") -> None:
-        self._running.discard(task)
-        self._slow.add(task)
-        self._start_calls()
-
-    def _finished(self, patience: asyncio.TimerHandle, task: "asyncio.Task[None]") -> None:
-        patience.cancel()
-        self._running.discard(task)
-        self._slow.discard(task)
-        self._start_calls()
+    async def _answers(self, items: Sequence[Item]) -> list[Answer | AkiDBError]:
+        """One for each item, whatever breaks: nobody may be left waiting."""
+        try:
+            answers = await self._call(items)
+            if len(answers) != len(items):
+                raise Internal(f"{len(answers)} answers came for {len(items)} items")
+        except AkiDBError as error:
+            return [error] * len(items)
+        except Exception as error:
+            return [Internal(f"a call broke: {error}")] * len(items)
+        return answers
 
 
 def _give_up_when_alone(

@@ -8,29 +8,34 @@ what follows: ends of different versions part with a clear word.
 import asyncio
 import hmac
 import secrets
+import socket
 import struct
+from io import BufferedReader
 
 from akidb_ray import __version__
 from akidb_ray.domain.errors import Unavailable
 
 _CHALLENGE_BYTES = 32
-_VERSION = struct.Struct("<64s")
-_TIMEOUT_S = 5.0
+_HELLO = struct.Struct(f"<64s{_CHALLENGE_BYTES}s")
+_PROOF_BYTES = 32
+TIMEOUT_S = 5.0
 _HOST = b"shard host"
 _GATEWAY = b"gateway"
+_SILENT = "the stream's other end did not prove who it is"
 
 
 def new_secret() -> bytes:
     return secrets.token_bytes(_CHALLENGE_BYTES)
 
 
-async def greet_gateway(
-    secret: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
-    """The host's end. Raises ConnectionError when whoever called does not know the secret, and
-    Unavailable when it is of another version.
+def greet_gateway(secret: bytes, connection: socket.socket, stream: BufferedReader) -> None:
+    """The host's end; `stream` reads from the connection. Raises ConnectionError when whoever
+    called does not know the secret, Unavailable when it is of another version, and OSError.
     """
-    await _prove(secret, _HOST, _GATEWAY, reader, writer)
+    end = _End(secret, _HOST, _GATEWAY)
+    connection.sendall(end.hello)
+    connection.sendall(end.proof(stream.read(_HELLO.size)))
+    end.check(stream.read(_PROOF_BYTES))
 
 
 async def greet_host(
@@ -39,33 +44,43 @@ async def greet_host(
     """The gateway's end. Raises ConnectionError when another process answers, as after a restart of
     the host, and Unavailable when the host is of another version.
     """
-    await _prove(secret, _GATEWAY, _HOST, reader, writer)
-
-
-async def _prove(
-    secret: bytes,
-    mine: bytes,
-    theirs: bytes,
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-) -> None:
-    own = new_secret()
-    version = __version__.encode()
-    writer.write(_VERSION.pack(version) + own)
+    end = _End(secret, _GATEWAY, _HOST)
+    writer.write(end.hello)
     try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            (other_version,) = _VERSION.unpack(await reader.readexactly(_VERSION.size))
-            other = await reader.readexactly(_CHALLENGE_BYTES)
-            writer.write(_answer(secret, mine, other))
-            answered = await reader.readexactly(_CHALLENGE_BYTES)
-    except (asyncio.IncompleteReadError, OSError, TimeoutError) as error:
-        raise ConnectionError("the stream's other end did not prove who it is") from error
-    if not hmac.compare_digest(answered, _answer(secret, theirs, own)):
-        raise ConnectionError("the stream's other end does not know the shard host's secret")
-    if other_version.rstrip(b"\0") != version:
-        shown = other_version.rstrip(b"\0").decode("ascii", "replace")
-        raise Unavailable(f"the stream's other end runs AkiDB {shown}, this one {__version__}")
+        async with asyncio.timeout(TIMEOUT_S):
+            writer.write(end.proof(await reader.readexactly(_HELLO.size)))
+            end.check(await reader.readexactly(_PROOF_BYTES))
+    except (asyncio.IncompleteReadError, TimeoutError) as error:
+        raise ConnectionError(_SILENT) from error
 
 
-def _answer(secret: bytes, label: bytes, challenge: bytes) -> bytes:
-    return hmac.digest(secret, label + challenge, "sha256")
+class _End:
+    """What one end says, and what it makes of what the other says."""
+
+    def __init__(self, secret: bytes, label: bytes, other_label: bytes) -> None:
+        self._secret = secret
+        self._label = label
+        self._other_label = other_label
+        self._challenge = secrets.token_bytes(_CHALLENGE_BYTES)
+        self._other_version = b""
+
+    @property
+    def hello(self) -> bytes:
+        return _HELLO.pack(__version__.encode(), self._challenge)
+
+    def proof(self, hello: bytes) -> bytes:
+        """The answer to the other's hello. Raises ConnectionError when it is cut short."""
+        if len(hello) < _HELLO.size:
+            raise ConnectionError(_SILENT)
+        version, challenge = _HELLO.unpack(hello)
+        self._other_version = version.rstrip(b"\0")
+        return hmac.digest(self._secret, self._label + challenge, "sha256")
+
+    def check(self, proof: bytes) -> None:
+        """Raises ConnectionError for a wrong one; then Unavailable for another version."""
+        expected = hmac.digest(self._secret, self._other_label + self._challenge, "sha256")
+        if not hmac.compare_digest(proof, expected):
+            raise ConnectionError("the stream's other end does not know the shard host's secret")
+        if self._other_version != __version__.encode():
+            shown = self._other_version.decode("ascii", "replace")
+            raise Unavailable(f"the stream's other end runs AkiDB {shown}, this one {__version__}")

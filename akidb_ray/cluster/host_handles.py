@@ -23,6 +23,8 @@ from akidb_ray.domain.write import ShardWrite, WriteOutcome
 Answer = TypeVar("Answer")
 _SHARED = (ShardSearch, ShardTextStatistics)
 _ALIVE_TIMEOUT_S = 2.0
+# How many calls a gateway has under way at one host.
+_AT_A_TIME = {"ask": 32, "write": 16}
 
 
 class RayShardHosts:
@@ -32,7 +34,7 @@ class RayShardHosts:
         self._directory = directory
         self._timeout_s = timeout_s
         self._actors: dict[str, NamedActor] = {}
-        self._streams: dict[str, HostStream] = {}
+        self._streams: dict[tuple[str, str], HostStream] = {}
         self._searches: dict[tuple[StoreId, CollectionId], Coalescer[Any, Any]] = {}
 
     async def ask(
@@ -69,7 +71,7 @@ class RayShardHosts:
         try:
             async with asyncio.timeout(_ALIVE_TIMEOUT_S):
                 await self._actor(store_id).call("store_id")
-                await self._stream(store_id).call("ask", [], again=True)
+                await self._stream(store_id, "ask").call("ask", [], again=True)
         except (AkiDBError, TimeoutError):
             return False
         return True
@@ -98,19 +100,23 @@ class RayShardHosts:
         self, store_id: StoreId, method: str, items: Sequence[Any], *, again: bool
     ) -> list[Any]:
         try:
-            answers: list[Any] = await self._stream(store_id).call(method, items, again=again)
+            stream = self._stream(store_id, method)
+            answers: list[Any] = await stream.call(method, items, again=again)
         except AkiDBError as error:
             return [error] * len(items)
         return answers
 
-    def _stream(self, store_id: StoreId) -> HostStream:
+    def _stream(self, store_id: StoreId, method: str) -> HostStream:
+        """Each method has connections of its own: a write that has to wait holds up no search."""
         name = self._name(store_id)
-        if name not in self._streams:
+        if (name, method) not in self._streams:
             find = functools.partial(self._actor(store_id).call, "endpoint", again=True)
             here = ray.get_runtime_context().get_node_id()
-            what = _what(store_id)
-            self._streams[name] = HostStream(find, here, what, self._timeout_s, client_tls())
-        return self._streams[name]
+            what, limit = _what(store_id), _AT_A_TIME[method]
+            self._streams[name, method] = HostStream(
+                find, here, what, self._timeout_s, client_tls(), limit
+            )
+        return self._streams[name, method]
 
     def _actor(self, store_id: StoreId) -> NamedActor:
         name = self._name(store_id)

@@ -7,22 +7,22 @@ import functools
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from akidb_ray.cluster.host_calls import HostCalls
 from akidb_ray.cluster.host_server import HostEndpoint, HostServer
 from akidb_ray.cluster.local_ray import INSTANCE_VARIABLE, instance_folder, instance_id
 from akidb_ray.cluster.ray_tls import server_tls
 from akidb_ray.cluster.store_copy import StoreCopy
 from akidb_ray.domain.collection import CollectionSpec
-from akidb_ray.domain.errors import AkiDBError, Internal, InvalidArgument, Unavailable
+from akidb_ray.domain.errors import Unavailable
 from akidb_ray.domain.ids import ClusterId, StoreId
 from akidb_ray.domain.placement import ShardKey
-from akidb_ray.domain.query import ShardRead, ShardSearch, ShardStatus, VectorQuery
-from akidb_ray.domain.write import ShardWrite, WriteOutcome
+from akidb_ray.domain.query import ShardStatus
 from akidb_ray.service.following import ChangeFeed, Follower
 from akidb_ray.settings import ShardSettings
 from akidb_ray.shard.policy import HostPolicy, ShardPolicy
@@ -58,7 +58,7 @@ class HostOptions:
 
 
 class ShardHost:
-    """Answers batches: a value or an error for each item, so that one bad item harms no other.
+    """Opens the store, listens for calls, and makes and drops shards.
 
     `catalog` is asked for changes only, and by no query.
     """
@@ -66,13 +66,15 @@ class ShardHost:
     def __init__(self, options: HostOptions, catalog: ChangeFeed) -> None:
         self._options = options
         self._catalog = catalog
-        self._readers = ThreadPoolExecutor(options.threads, thread_name_prefix="read")
-        self._writers = ThreadPoolExecutor(options.writers, thread_name_prefix="write")
+        self._threads = ThreadPoolExecutor(thread_name_prefix="host")
         self._deleters = ThreadPoolExecutor(_DELETING_THREADS, thread_name_prefix="delete")
         self._deletions: dict[ShardKey, asyncio.Future[None]] = {}
         self._opening = threading.Lock()
         self._opened: tuple[Store, Replicas] | None = None
-        self._server = HostServer({"ask": self.ask, "write": self.write})
+        self.calls = HostCalls(
+            lambda: self._open()[1], options.threads, options.writers, options.cores
+        )
+        self._server = HostServer({"ask": self.calls.ask, "write": self.calls.write})
         self._endpoint: asyncio.Task[HostEndpoint] | None = None
         self._follower: Follower[StoreCopy] | None = None
         self._following: asyncio.Task[None] | None = None
@@ -95,9 +97,12 @@ class ShardHost:
             raise
 
     async def _listen(self) -> HostEndpoint:
-        path = await asyncio.to_thread(self._socket_path)
-        options = self._options
-        return await self._server.listen(options.node_id, path, options.address, server_tls())
+        def listen() -> HostEndpoint:
+            options = self._options
+            path = self._socket_path()
+            return self._server.listen(options.node_id, path, options.address, server_tls())
+
+        return await asyncio.to_thread(listen)
 
     def _socket_path(self) -> Path:
         """A new one in a private folder, where nothing is left of processes before this one."""
@@ -107,34 +112,6 @@ class ShardHost:
             left.unlink()
         # Of this process alone: one of before that ends late removes only its own.
         return private / f"{folder.name}-{os.getpid()}.sock"
-
-    async def ask(self, items: Sequence[ShardRead[Any]]) -> list[Any]:
-        """A value of the item's kind for each, or an error."""
-        groups = searched_together(items)
-        threads = max(1, self._options.cores // max(1, len(groups)))
-        parts = [self._ask_together([items[p] for p in group], threads) for group in groups]
-        answers: dict[int, Any] = {}
-        for group, part in zip(groups, await asyncio.gather(*parts), strict=True):
-            answers.update(zip(group, part, strict=True))
-        return [answers[position] for position in range(len(items))]
-
-    async def _ask_together(self, items: Sequence[Any], threads: int) -> list[Any]:
-        if len(items) > 1:
-            try:
-                return await self._run(
-                    self._readers, lambda: self._open()[1].search_many(items, threads)
-                )
-            except InvalidArgument:
-                _log.info("one of %s searches is wrong: each is answered alone", len(items))
-            except AkiDBError as error:
-                # This shard cannot answer any of them.
-                return [error] * len(items)
-            except Exception:
-                _log.exception("%s searches failed together: each is tried alone", len(items))
-        return await self._each(self._readers, Replicas.read, items)
-
-    async def write(self, items: Sequence[ShardWrite]) -> list[WriteOutcome | AkiDBError]:
-        return await self._each(self._writers, Replicas.write, items)
 
     async def create_shard(
         self, shard: ShardKey, spec: CollectionSpec, names: dict[str, str]
@@ -152,7 +129,7 @@ class ShardHost:
             if not follower.copy.is_wanted(shard):
                 raise follower.copy.refusal(shard, _MAKING)
 
-        await self._run(self._writers, lambda: self._open()[1].create(shard, spec, names, check))
+        await self._run(self._threads, lambda: self._open()[1].create(shard, spec, names, check))
 
     async def drop_shard(self, shard: ShardKey) -> None:
         """Raises InvalidState unless the catalog has a deletion of it recorded, and Unavailable
@@ -176,11 +153,11 @@ class ShardHost:
         await asyncio.shield(deletion)
 
     async def status(self, shard: ShardKey) -> ShardStatus:
-        return await self._run(self._readers, lambda: self._open()[1].status(shard))
+        return await self._run(self._threads, lambda: self._open()[1].status(shard))
 
     async def stop(self) -> None:
         """Close all replicas, so that the next start has nothing to replay, and free the store."""
-        await self._server.close()
+        await asyncio.to_thread(self._server.close)
         if self._following is not None:
             self._following.cancel()
             await asyncio.wait([self._following])
@@ -188,7 +165,7 @@ class ShardHost:
 
     async def _followed(self) -> Follower[StoreCopy]:
         """What the store needs of the catalog, followed since it was first asked for."""
-        store, _ = await self._run(self._readers, self._open)
+        store, _ = await self._run(self._threads, self._open)
         if self._follower is None:
             empty = functools.partial(StoreCopy, store.store_id, store.cluster_id)
             self._follower = Follower(self._catalog, empty)
@@ -199,6 +176,8 @@ class ShardHost:
         """The store, opened by the first call: an error then reaches the caller, where one in the
         constructor would kill the actor without a word.
         """
+        if self._opened is not None:
+            return self._opened
         with self._opening:
             if self._opened is None:
                 fs = OsFileSystem(Path(self._options.folder))
@@ -216,39 +195,10 @@ class ShardHost:
                 replicas.close()
                 store.close()
 
-    async def _each(
-        self,
-        pool: ThreadPoolExecutor,
-        work: Callable[[Replicas, Item], Answer],
-        items: Sequence[Item],
-    ) -> list[Answer | AkiDBError]:
-        def one(item: Item) -> Answer:
-            return work(self._open()[1], item)
-
-        results = await asyncio.gather(
-            *(self._run(pool, one, item) for item in items), return_exceptions=True
-        )
-        return [_as_value(result) for result in results]
-
     async def _run(
         self, pool: ThreadPoolExecutor, work: Callable[..., Answer], *arguments: object
     ) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
-
-
-def searched_together(items: Sequence[ShardRead[Any]]) -> list[list[int]]:
-    """Positions of the items, those in one list that a shard can answer in one pass: searches for
-    vectors that nobody wants explained, of one shard, for principals that see the same.
-    """
-    groups: dict[object, list[int]] = {}
-    for position, item in enumerate(items):
-        key: object = position
-        if isinstance(item, ShardSearch):
-            query = item.query
-            if isinstance(query, VectorQuery) and not query.explain:
-                key = item.shard, item.visible, item.min_version
-        groups.setdefault(key, []).append(position)
-    return list(groups.values())
 
 
 def shard_policy(settings: ShardSettings, cores: int) -> ShardPolicy:
@@ -278,10 +228,3 @@ def host_policy(settings: ShardSettings, memory_bytes: int) -> HostPolicy:
         close_idle_s=settings.close_idle_s,
         mask_cache_bytes=settings.mask_cache_bytes,
     )
-
-
-def _as_value(result: Answer | BaseException) -> Answer | AkiDBError:
-    if isinstance(result, BaseException) and not isinstance(result, AkiDBError):
-        _log.error("a request failed by a defect", exc_info=result)
-        return Internal(f"{type(result).__name__} in a shard host")
-    return result

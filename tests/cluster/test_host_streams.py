@@ -8,8 +8,6 @@ import pickle
 import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,7 @@ import pytest
 
 from akidb_ray import __version__
 from akidb_ray.cluster import handshake
-from akidb_ray.cluster.frames import Kind, read_frame
-from akidb_ray.cluster.host_server import HostEndpoint, HostServer
+from akidb_ray.cluster.host_server import Caller, HostEndpoint, HostServer
 from akidb_ray.cluster.host_stream import HostStream
 from akidb_ray.cluster.ray_tls import client_tls, server_tls
 from akidb_ray.domain.errors import DeadlineExceeded, InvalidArgument, Unavailable
@@ -33,13 +30,11 @@ class Host:
 
     def __init__(self) -> None:
         self.server = HostServer({"ask": self.ask, "write": self.write})
-        self.go = asyncio.Event()
-        self.threads = ThreadPoolExecutor(1)
-        self.thread_may_go = threading.Event()
-        self.begun = asyncio.Event()
+        self.go = threading.Event()
+        self.begun = threading.Event()
         self.ended: list[str] = []
 
-    async def ask(self, items: list[Any]) -> list[Any]:
+    def ask(self, items: list[Any], caller: Caller) -> list[Any]:
         asked = items[0] if isinstance(items[0], str) else None
         if asked == "broken":
             raise ZeroDivisionError
@@ -47,23 +42,15 @@ class Host:
             raise InvalidArgument("vector", "is wrong", 3)
         if asked == "wait":
             self.begun.set()
-            try:
-                await self.go.wait()
-            except asyncio.CancelledError:
-                self.ended.append("read cancelled")
-                raise
+            assert self.go.wait(TIMEOUT_S)
+            self.ended.append("gone" if caller.is_gone else "there")
         return items
 
-    async def write(self, items: list[Any]) -> list[Any]:
-        """In a thread, one after the other, as a host does."""
-
-        def work() -> list[Any]:
-            self.ended.append(f"began {items}")
-            self.thread_may_go.wait(TIMEOUT_S)
-            self.ended.append(f"wrote {items}")
-            return items
-
-        return await asyncio.get_running_loop().run_in_executor(self.threads, work)
+    def write(self, items: list[Any], _: Caller) -> list[Any]:
+        self.ended.append(f"began {items}")
+        assert self.go.wait(TIMEOUT_S)
+        self.ended.append(f"wrote {items}")
+        return items
 
 
 class Place:
@@ -82,7 +69,11 @@ class Place:
         self.started += 1
         self.host = Host()
         path = self.path.with_suffix(f".{self.started}.sock")
-        self.endpoint = await self.host.server.listen("here", path, "127.0.0.1", self.tls)
+        self.endpoint = self.host.server.listen("here", path, "127.0.0.1", self.tls)
+
+    def connections(self) -> list[threading.Thread]:
+        """The threads of the host that serve one each."""
+        return [thread for thread in threading.enumerate() if thread.name == "connection"]
 
     async def find(self) -> HostEndpoint:
         self.asked += 1
@@ -95,12 +86,14 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     place = Place(tmp_path / "host.sock")
     await place.start()
     yield place
-    place.host.thread_may_go.set()
-    await place.host.server.close()
+    place.host.go.set()
+    place.host.server.close()
 
 
-def stream_to(place: Place, node_id: str = "here", timeout_s: float = TIMEOUT_S) -> HostStream:
-    return HostStream(place.find, node_id, "the shard host", timeout_s, None)
+def stream_to(
+    place: Place, node_id: str = "here", timeout_s: float = TIMEOUT_S, limit: int = 32
+) -> HostStream:
+    return HostStream(place.find, node_id, "the shard host", timeout_s, None, limit)
 
 
 @pytest.fixture(params=["here", "elsewhere"])
@@ -115,16 +108,51 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_each_of_many_calls_gets_its_own_answer_over_one_connection(
+async def test_each_of_many_calls_gets_its_own_answer_while_another_waits(
     place: Place, stream: HostStream
 ) -> None:
     waiting = asyncio.create_task(stream.call("ask", ["wait"], again=True))
-    await place.host.begun.wait()
+    await until(place.host.begun.is_set)
     answers = await asyncio.gather(*(stream.call("ask", [n], again=True) for n in range(50)))
     assert answers == [[n] for n in range(50)]
     place.host.go.set()
     assert await waiting == ["wait"]
+
+
+async def test_calls_one_after_the_other_share_a_connection(
+    place: Place, stream: HostStream
+) -> None:
+    for n in range(20):
+        assert await stream.call("ask", [n], again=True) == [n]
     assert place.asked == 1
+    assert len(place.connections()) == 1
+
+
+async def test_of_many_connections_few_stay_when_nobody_uses_them(
+    place: Place, stream: HostStream
+) -> None:
+    waiting = [asyncio.create_task(stream.call("ask", ["wait"], again=True)) for _ in range(30)]
+    await until(lambda: len(place.connections()) == 30)
+    place.host.go.set()
+    await asyncio.gather(*waiting)
+    await until(lambda: len(place.connections()) <= 8)
+    assert await stream.call("ask", [1], again=True) == [1]
+
+
+async def test_calls_beyond_the_limit_wait_for_their_turn_and_no_longer_than_their_deadline(
+    place: Place,
+) -> None:
+    stream = stream_to(place, timeout_s=0.5, limit=2)
+    first = [asyncio.create_task(stream.call("ask", ["wait"], again=True)) for _ in range(2)]
+    await until(lambda: len(place.connections()) == 2)
+    with pytest.raises(DeadlineExceeded):
+        await stream.call("ask", [1], again=True)
+    assert len(place.connections()) <= 2
+    for task in first:
+        with pytest.raises(DeadlineExceeded):
+            await task
+    # What was given up has made room.
+    assert await stream.call("ask", [1], again=True) == [1]
 
 
 async def test_a_batch_larger_than_every_buffer_comes_back_as_it_was(stream: HostStream) -> None:
@@ -141,67 +169,45 @@ async def test_errors_arrive_with_all_their_fields_and_defects_without_their_tex
     assert raised.value.fields == {"field": "vector", "reason": "is wrong", "row": 3}
     with pytest.raises(Exception, match="ZeroDivisionError in a shard host"):
         await stream.call("ask", ["broken"], again=True)
-    with pytest.raises(Exception, match="no call"):
+    with pytest.raises(Exception, match="KeyError in a shard host"):
         await stream.call("drop_everything", [], again=True)
 
 
-async def test_a_read_that_is_given_up_ends_on_the_host_and_harms_no_other(
+async def test_a_host_sees_that_a_call_was_given_up_and_no_other_is_harmed(
     place: Place, stream: HostStream
 ) -> None:
-    asked = asyncio.create_task(stream.call("ask", ["wait"], again=True))
-    await place.host.begun.wait()
-    asked.cancel()
+    given_up = asyncio.create_task(stream.call("ask", ["wait"], again=True))
+    await until(place.host.begun.is_set)
+    given_up.cancel()
     assert await stream.call("ask", [1], again=True) == [1]
-    await until(lambda: place.host.ended == ["read cancelled"])
+    place.host.go.set()
+    await until(lambda: place.host.ended == ["gone"])
+    place.host.ended.clear()
+    assert await stream.call("ask", ["wait"], again=True) == ["wait"]
+    assert place.host.ended == ["there"]
 
 
 async def test_a_read_ends_at_its_deadline(place: Place) -> None:
     with pytest.raises(DeadlineExceeded):
         await stream_to(place, timeout_s=0.3).call("ask", ["wait"], again=True)
-    await until(lambda: place.host.ended == ["read cancelled"])
+    place.host.go.set()
+    await until(lambda: place.host.ended == ["gone"])
 
 
-async def test_of_writes_that_are_given_up_a_thread_ends_the_one_it_began(
+async def test_a_write_that_is_given_up_is_ended_by_the_thread_that_began_it(
     place: Place, stream: HostStream
 ) -> None:
     begun = asyncio.create_task(stream.call("write", [1], again=False))
     await until(lambda: place.host.ended == ["began [1]"])
-    queued = asyncio.create_task(stream.call("write", [2], again=False))
-    assert await stream.call("ask", [1], again=True) == [1]
     begun.cancel()
-    queued.cancel()
     assert await stream.call("ask", [1], again=True) == [1]
-    place.host.thread_may_go.set()
-    await asyncio.to_thread(place.host.threads.shutdown)
-    assert place.host.ended == ["began [1]", "wrote [1]"]
-
-
-async def test_nothing_more_is_sent_to_a_host_that_takes_nothing(place: Place) -> None:
-    assert place.endpoint is not None
-    secret, awake, received = place.endpoint.secret, asyncio.Event(), []
-
-    async def stuck(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await handshake.greet_gateway(secret, reader, writer)
-        await awake.wait()
-        while True:
-            received.append((await read_frame(reader)).kind)
-
-    path = place.path.with_name("stuck.sock")
-    async with await asyncio.start_unix_server(stuck, path):
-        place.endpoint = replace(place.endpoint, unix_path=str(path))
-        stream = stream_to(place, timeout_s=0.3)
-        large = np.zeros(8_000_000, dtype=np.uint8)
-        for _ in range(4):
-            with pytest.raises(DeadlineExceeded):
-                await stream.call("write", [large], again=False)
-        awake.set()
-        await until(lambda: received[-1:] == [Kind.CANCEL])
-    assert received.count(Kind.REQUEST) == 1
+    place.host.go.set()
+    await until(lambda: place.host.ended == ["began [1]", "wrote [1]"])
 
 
 async def test_a_host_that_came_back_is_found_again(place: Place, stream: HostStream) -> None:
     assert await stream.call("ask", [1], again=False) == [1]
-    await place.host.server.close()
+    place.host.server.close()
     await place.start()
     assert await stream.call("ask", [2], again=True) == [2]
     assert place.asked >= 2
@@ -212,11 +218,11 @@ async def test_what_may_be_carried_out_twice_is_sent_again_and_nothing_else(
 ) -> None:
     read = asyncio.create_task(stream.call("ask", ["wait"], again=True))
     once = asyncio.create_task(stream.call("ask", ["wait"], again=False))
-    await place.host.begun.wait()
+    await until(place.host.begun.is_set)
     first = place.host
     await place.start()
     place.host.go.set()
-    await first.server.close()
+    first.server.close()
     assert await read == ["wait"]
     with pytest.raises(Unavailable):
         await once
@@ -224,21 +230,22 @@ async def test_what_may_be_carried_out_twice_is_sent_again_and_nothing_else(
 
 async def test_closing_a_host_ends_its_calls(place: Place, stream: HostStream) -> None:
     asked = asyncio.create_task(stream.call("ask", ["wait"], again=False))
-    await place.host.begun.wait()
-    await place.host.server.close()
+    await until(place.host.begun.is_set)
+    place.host.server.close()
     with pytest.raises(Unavailable):
         await asked
-    await until(lambda: place.host.ended == ["read cancelled"])
+    place.host.go.set()
+    await until(lambda: place.host.ended == ["gone"])
 
 
 async def test_a_host_that_cannot_listen_may_try_again(tmp_path: Path) -> None:
     server = HostServer({})
     path = tmp_path / "host.sock"
     with pytest.raises(OSError, match="address"):
-        await server.listen("here", path, "192.0.2.99", None)
+        server.listen("here", path, "192.0.2.99", None)
     assert not path.exists()
-    assert (await server.listen("here", path, "127.0.0.1", None)).port
-    await server.close()
+    assert server.listen("here", path, "127.0.0.1", None).port
+    server.close()
 
 
 class Bomb:
@@ -256,7 +263,7 @@ async def test_a_stranger_gets_nothing_unpickled(place: Place, tmp_path: Path) -
     bomb = tmp_path / "exploded"
     reader, writer = await asyncio.open_connection("127.0.0.1", place.endpoint.port)
     raw = pickle.dumps(Bomb(bomb))
-    writer.write(bytes(64 + 32) + len(raw).to_bytes(4, "little") + bytes(4) + b"\1" + raw)
+    writer.write(bytes(64 + 32) + len(raw).to_bytes(4, "little") + b"\1" + raw)
     # The host's own greeting comes, and then the end.
     await reader.read()
     writer.close()
@@ -266,14 +273,14 @@ async def test_a_stranger_gets_nothing_unpickled(place: Place, tmp_path: Path) -
 async def test_a_stranger_in_the_hosts_place_is_not_spoken_to(place: Place) -> None:
     stranger = HostServer({})
     other = place.path.with_name("other.sock")
-    false = await stranger.listen("here", other, "127.0.0.1", None)
+    false = stranger.listen("here", other, "127.0.0.1", None)
     assert place.endpoint is not None
     place.endpoint = HostEndpoint(
         "here", false.unix_path, false.address, false.port, place.endpoint.secret
     )
     with pytest.raises(Unavailable, match="can't be reached"):
         await stream_to(place, timeout_s=0.3).call("ask", [1], again=True)
-    await stranger.close()
+    stranger.close()
 
 
 async def test_ends_of_different_versions_say_so(tmp_path: Path) -> None:
@@ -312,14 +319,14 @@ async def test_between_nodes_streams_use_the_certificates_that_ray_uses(tmp_path
     await place.start()
 
     def from_afar(tls: ssl.SSLContext | None) -> Awaitable[Any]:
-        stream = HostStream(place.find, "elsewhere", "the shard host", 1.0, tls)
+        stream = HostStream(place.find, "elsewhere", "the shard host", 1.0, tls, 32)
         return stream.call("ask", [1], again=True)
 
     assert await from_afar(client_tls(ours)) == [1]
     for tls in (None, client_tls(variables(stranger, authority))):
         with pytest.raises((Unavailable, DeadlineExceeded)):
             await from_afar(tls)
-    await place.host.server.close()
+    place.host.server.close()
 
 
 def test_without_tls_in_ray_there_is_none_here() -> None:

@@ -1,6 +1,7 @@
 """A host's batch: searches that are alike are answered in one pass, and none harms another."""
 
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 from akidb_ray.access.authorization import ROOT
-from akidb_ray.cluster.shard_host import ShardHost, searched_together
+from akidb_ray.cluster.host_calls import searched_together
+from akidb_ray.cluster.host_server import Caller
 from akidb_ray.domain.errors import InvalidArgument, NotFound, Unavailable
 from akidb_ray.domain.filter import Filter, Match, RowFilter
 from akidb_ray.domain.ids import CollectionId, TenantId
@@ -28,24 +30,31 @@ from akidb_ray.domain.query import (
 )
 from tests.unit.service.twins import ONE, documents, shown, twins, vector
 
+Opened = tuple[Callable[[list[Any]], list[Any]], ShardKey]
 ALL = RowFilter()
 SOME = RowFilter(Filter((Match("n", (1, 2, 3)),)))
 
 
 @pytest.fixture
-async def opened(tmp_path: Path) -> AsyncIterator[tuple[ShardHost, ShardKey]]:
+async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
     async with twins(tmp_path) as filled:
         await filled.put(documents(80, 3))
         collections = filled.database.services.collections
         place = await collections.get(ROOT, ONE)
-        host = filled.hosts.hosts[place.placements[0].store_id]
-        yield host, ShardKey(place.tenant.tenant_id, place.collection.collection_id, 0)
+        calls = filled.hosts.hosts[place.placements[0].store_id].calls
+        connection, other_end = socket.socketpair()
+        caller = Caller(connection)
+        with connection, other_end:
+            yield (
+                lambda items: calls.ask(items, caller),
+                ShardKey(place.tenant.tenant_id, place.collection.collection_id, 0),
+            )
 
 
 async def test_what_is_asked_together_is_answered_as_alone(
-    opened: tuple[ShardHost, ShardKey],
+    opened: Opened,
 ) -> None:
-    host, key = opened
+    ask, key = opened
     near = VectorQuery(vector(1), exact=True)
     items: list[Any] = [
         ShardSearch(key, near, ALL),
@@ -61,8 +70,8 @@ async def test_what_is_asked_together_is_answered_as_alone(
         ShardVector(key, "doc 0002", ALL),
     ]
     assert [len(group) for group in searched_together(items)] == [3, *[1] * 8]
-    for item, answer in zip(items, await host.ask(items), strict=True):
-        (alone,) = await host.ask([item])
+    for item, answer in zip(items, ask(items), strict=True):
+        (alone,) = ask([item])
         if isinstance(alone, ShardHits):
             assert shown(answer.hits) == shown(alone.hits)
             assert (answer.explanation is None) == (not item.query.explain)
@@ -72,11 +81,11 @@ async def test_what_is_asked_together_is_answered_as_alone(
             assert np.array_equal(answer, alone)
 
 
-async def test_a_wrong_search_is_alone_with_its_error(opened: tuple[ShardHost, ShardKey]) -> None:
-    host, key = opened
+async def test_a_wrong_search_is_alone_with_its_error(opened: Opened) -> None:
+    ask, key = opened
     near = VectorQuery(vector(1), exact=True)
     elsewhere = ShardKey(TenantId.new(), CollectionId.new(), 0)
-    answers = await host.ask(
+    answers = ask(
         [
             ShardSearch(key, near, ALL),
             ShardSearch(key, replace(near, vector=vector(1)[:5]), ALL),

@@ -1,0 +1,111 @@
+"""What a host does with the calls of its connections: a value or an error for each item, so that
+one bad item harms no other. Called by the threads of the connections.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from akidb_ray.cluster.host_server import Caller
+from akidb_ray.domain.errors import AkiDBError, Internal, InvalidArgument, Unavailable
+from akidb_ray.domain.query import ShardRead, ShardSearch, VectorQuery
+from akidb_ray.domain.write import ShardWrite, WriteOutcome
+from akidb_ray.shard.replicas import Replicas
+
+_log = logging.getLogger(__name__)
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class HostCalls:
+    """`replicas` gives those of the store, opened by the first call: an error then reaches the
+    caller. Items of one call that can't be answered together are carried out side by side, reads by
+    so many `threads`, writes by so many `writers`; `cores` share what is searched together.
+    """
+
+    def __init__(
+        self, replicas: Callable[[], Replicas], threads: int, writers: int, cores: int
+    ) -> None:
+        self._replicas = replicas
+        self._cores = cores
+        self._readers = ThreadPoolExecutor(threads, thread_name_prefix="read")
+        self._writers = ThreadPoolExecutor(writers, thread_name_prefix="write")
+
+    def ask(self, items: Sequence[ShardRead[Any]], caller: Caller) -> list[Any]:
+        """A value of the item's kind for each, or an error."""
+        if len(items) == 1:
+            return [self._one(Replicas.read, items[0])]
+        groups = searched_together(items)
+        threads = max(1, self._cores // max(1, len(groups)))
+
+        def of_group(group: list[int]) -> list[Any]:
+            return self._ask_together([items[position] for position in group], threads, caller)
+
+        answers: dict[int, Any] = {}
+        parts = _side_by_side(self._readers, of_group, groups)
+        for group, part in zip(groups, parts, strict=True):
+            answers.update(zip(group, part, strict=True))
+        return [answers[position] for position in range(len(items))]
+
+    def _ask_together(self, items: Sequence[Any], threads: int, caller: Caller) -> list[Any]:
+        if len(items) > 1:
+            try:
+                return self._replicas().search_many(items, threads)
+            except InvalidArgument:
+                _log.info("one of %s searches is wrong: each is answered alone", len(items))
+            except AkiDBError as error:
+                # This shard cannot answer any of them.
+                return [error] * len(items)
+            except Exception:
+                _log.exception("%s searches failed together: each is tried alone", len(items))
+        return [self._one_for(caller, Replicas.read, item) for item in items]
+
+    def write(self, items: Sequence[ShardWrite], caller: Caller) -> list[WriteOutcome | AkiDBError]:
+        def of_item(item: ShardWrite) -> WriteOutcome | AkiDBError:
+            return self._one_for(caller, Replicas.write, item)
+
+        return _side_by_side(self._writers, of_item, items)
+
+    def _one_for(
+        self, caller: Caller, work: Callable[[Replicas, Item], Answer], item: Item
+    ) -> Answer | AkiDBError:
+        """Nothing begins when the caller has gone: what it writes would come late, and undo what
+        others have written meanwhile.
+        """
+        if caller.is_gone:
+            return Unavailable("nobody waits for it any more")
+        return self._one(work, item)
+
+    def _one(self, work: Callable[[Replicas, Item], Answer], item: Item) -> Answer | AkiDBError:
+        try:
+            return work(self._replicas(), item)
+        except AkiDBError as error:
+            return error
+        except Exception as error:
+            _log.exception("a request failed by a defect")
+            return Internal(f"{type(error).__name__} in a shard host")
+
+
+def _side_by_side(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Answer], items: Sequence[Item]
+) -> list[Answer]:
+    """What `work` gives for each: the last one by this thread, the others by the pool's."""
+    others = [pool.submit(work, item) for item in items[:-1]]
+    own = [work(item) for item in items[-1:]]
+    return [other.result() for other in others] + own
+
+
+def searched_together(items: Sequence[ShardRead[Any]]) -> list[list[int]]:
+    """Positions of the items, those in one list that a shard can answer in one pass: searches for
+    vectors that nobody wants explained, of one shard, for principals that see the same.
+    """
+    groups: dict[object, list[int]] = {}
+    for position, item in enumerate(items):
+        key: object = position
+        if isinstance(item, ShardSearch):
+            query = item.query
+            if isinstance(query, VectorQuery) and not query.explain:
+                key = item.shard, item.visible, item.min_version
+        groups.setdefault(key, []).append(position)
+    return list(groups.values())
