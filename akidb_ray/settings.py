@@ -31,8 +31,8 @@ class RaySettings:
     object_store_memory_bytes: int = 256 * 1024**2
     num_cpus: int = 0
     shard_hosts_per_node: int = 1
-    shard_host_threads: int = 4
-    shard_host_writers: int = 4
+    shard_host_threads: int = 32
+    shard_host_writers: int = 16
 
 
 @dataclass(frozen=True, slots=True)

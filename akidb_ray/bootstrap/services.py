@@ -23,7 +23,7 @@ def build_services(settings: Settings, models: list[str], open_to_all: bool) -> 
     timeout_s = settings.server.request_timeout_s
     catalog = RayCatalog(timeout_s)
     copy = CatalogCopy(catalog)
-    hosts = RayShardHosts(lambda: copy.directory, timeout_s)
+    hosts = RayShardHosts(lambda: copy.directory, settings)
     embedding = settings.embedding
     embedders = ServeEmbedders(
         models, embedding.texts_per_call, timeout_s, embedding.max_queued_requests

@@ -130,7 +130,7 @@ class CatalogActor:
 
     def _begin_work(self, catalog: StoredCatalog, file: Path) -> None:
         copy = CatalogCopy(catalog)
-        hosts = RayShardHosts(lambda: copy.directory, self._settings.server.request_timeout_s)
+        hosts = RayShardHosts(lambda: copy.directory, self._settings)
         backups = BackupLoop(file, catalog.cluster_id, self._settings.catalog, _now)
         self._work = work = _Work(copy, JobRunner(catalog, hosts), backups)
         self._background.start("the catalog's copy", lambda: _keep_told(work))

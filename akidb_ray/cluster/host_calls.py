@@ -20,8 +20,8 @@ Answer = TypeVar("Answer")
 
 class HostCalls:
     """`replicas` gives those of the store, opened by the first call: an error then reaches the
-    caller. Items of one call that can't be answered together are carried out side by side, reads by
-    so many `threads`, writes by so many `writers`; `cores` share what is searched together.
+    caller. `cores` share what is searched together. What can't be answered together is carried out
+    side by side, by so many `threads` for the reads of all calls, and by `writers` for writes.
     """
 
     def __init__(

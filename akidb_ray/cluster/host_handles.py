@@ -19,20 +19,23 @@ from akidb_ray.domain.ids import CollectionId, StoreId
 from akidb_ray.domain.placement import ShardKey
 from akidb_ray.domain.query import ShardRead, ShardSearch, ShardStatus, ShardTextStatistics
 from akidb_ray.domain.write import ShardWrite, WriteOutcome
+from akidb_ray.settings import Settings
 
 Answer = TypeVar("Answer")
 _SHARED = (ShardSearch, ShardTextStatistics)
 _ALIVE_TIMEOUT_S = 2.0
-# How many calls a gateway has under way at one host.
-_AT_A_TIME = {"ask": 32, "write": 16}
 
 
 class RayShardHosts:
     """Finds the actor of a store in the newest copy of the catalog."""
 
-    def __init__(self, directory: Callable[[], Directory], timeout_s: float) -> None:
+    def __init__(self, directory: Callable[[], Directory], settings: Settings) -> None:
         self._directory = directory
-        self._timeout_s = timeout_s
+        self._timeout_s = settings.server.request_timeout_s
+        self._at_a_time = {
+            "ask": settings.ray.shard_host_threads,
+            "write": settings.ray.shard_host_writers,
+        }
         self._actors: dict[str, NamedActor] = {}
         self._streams: dict[tuple[str, str], HostStream] = {}
         self._searches: dict[tuple[StoreId, CollectionId], Coalescer[Any, Any]] = {}
@@ -112,7 +115,7 @@ class RayShardHosts:
         if (name, method) not in self._streams:
             find = functools.partial(self._actor(store_id).call, "endpoint", again=True)
             here = ray.get_runtime_context().get_node_id()
-            what, limit = _what(store_id), _AT_A_TIME[method]
+            what, limit = _what(store_id), self._at_a_time[method]
             self._streams[name, method] = HostStream(
                 find, here, what, self._timeout_s, client_tls(), limit
             )
