@@ -15,7 +15,7 @@ from fastapi.security.base import SecurityBase
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from akidb_ray.domain.errors import InvalidArgument
-from akidb_ray.gateway.rest.complaints import complaint_of
+from akidb_ray.gateway.rest.complaints import complaint_of, reason_of_unknown
 from akidb_ray.gateway.rest.context import Call
 from akidb_ray.gateway.rest.json_body import decode_json
 
@@ -52,7 +52,7 @@ class Arguments:
         given = Counter(name for name, _ in call.query_params.multi_items())
         for name, times in given.items():
             if name not in self._in_query:
-                raise InvalidArgument(name, "is not known here")
+                raise InvalidArgument(name, reason_of_unknown(name, self._in_query))
             if times > 1:
                 raise InvalidArgument(name, "is given twice")
 

@@ -84,7 +84,7 @@ def reason_of_unknown(name: str, known: Collection[str]) -> str:
     if not meant and len(name) <= _LONGEST_COMPARED:
         meant = get_close_matches(name, known, n=1)
     hint = f"did you mean {' or '.join(meant)}? " if meant else ""
-    return f"is not known here; {hint}known here: {', '.join(sorted(known))}"
+    return f"is not known here; {hint}known here: {', '.join(sorted(known)) or 'nothing'}"
 
 
 def _written(path: Sequence[str | int]) -> str:

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, FailFast, Field, JsonValue
 from akidb_ray.domain.filter_parsing import parse_filter
 from akidb_ray.domain.query import Fusion, FusionMethod
 from akidb_ray.gateway.rest.bodies import Body, Number, WholeNumber, YesNo
-from akidb_ray.gateway.rest.document_bodies import ReadFields, filter_field
+from akidb_ray.gateway.rest.document_bodies import WITH_PAYLOAD, ReadFields, filter_field
 from akidb_ray.gateway.rest.vectors import Vector
 from akidb_ray.service.search_request import SearchMode, SearchRequest
 
@@ -63,7 +63,7 @@ class WhatToFind(ReadFields):
         "between double quotes must stand one behind the other), or both.",
     )
     filter: dict[str, Any] | None = filter_field()
-    with_payload: YesNo = True
+    with_payload: YesNo = Field(True, description=WITH_PAYLOAD)
     params: SearchParams = Field(default_factory=lambda: _NO_PARAMS)
     partial_results: YesNo = Field(
         False,

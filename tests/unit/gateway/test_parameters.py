@@ -24,7 +24,7 @@ async def test_every_route_refuses_a_parameter_that_it_does_not_know(database: D
             refused = await client.request(method, place, params={"wait": 3}, json=body)
             problem = refused.json()
             assert (refused.status_code, problem.get("field")) == (422, "wait"), (method, path)
-            assert problem["reason"] == "is not known here"
+            assert problem["reason"].startswith("is not known here; ")
             asked += 1
     assert asked > 25
     assert (await client.get("/v2/cluster/health")).json() == before

@@ -1,6 +1,7 @@
 """A catalog with things to be deleted, whose shards have real folders on real hosts."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -108,7 +109,7 @@ class Scene:
         """How many shards of each collection have a folder, by name, where any has."""
         names = {str(place.collection.collection_id): name for name, place in self.made.items()}
         found: dict[str, int] = {}
-        for shard in self.folder.glob("store-*/tenants/*/*/*"):
+        for shard in _found(self.folder, "store-*/tenants/*/*/*"):
             name = names[shard.parent.name]
             found[name] = found.get(name, 0) + 1
         return found
@@ -206,3 +207,10 @@ async def scene(folder: Path, open_catalog: Opening) -> AsyncIterator[Scene]:
         for host in hosts.hosts.values():
             await host.stop()
         await opened.catalog.close()
+
+
+def _found(folder: Path, pattern: str) -> list[Path]:
+    """What `glob` finds while others remove folders, over which it may stumble."""
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            return list(folder.glob(pattern))
