@@ -26,7 +26,7 @@ from akidb_ray.segment.sealed import VECTORS, SealedSegment
 from akidb_ray.segment.segment_writer import Source
 from akidb_ray.shard.checkpoint import INDEXES, SEGMENTS, entry_of
 from akidb_ray.shard.live import LiveSegment
-from akidb_ray.shard.plan import Merge, SegmentStats, Task, plan, policy_at
+from akidb_ray.shard.plan import Merge, SegmentStats, Task, plan
 from akidb_ray.shard.replica import Replica
 from akidb_ray.shard.sealing import removed_when_full, whole_or_removed, write_live_segment
 
@@ -61,8 +61,8 @@ def tasks_of(replica: Replica) -> list[Task]:
             return []
         now, checkpoint = replica.around.clock(), replica.manifest.checkpoint
         stats = [_stats(live, now, checkpoint) for live in replica.live.sealed]
-        policy = policy_at(replica.policy, now - replica.last_write_at)
-    return plan(stats, policy, graphs=replica.has_graphs)
+        idle_s = now - replica.last_write_at
+    return plan(stats, replica.policy, replica.has_graphs, idle_s)
 
 
 def _stats(live: LiveSegment, now: float, checkpoint: int) -> SegmentStats:

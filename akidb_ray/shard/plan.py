@@ -2,17 +2,19 @@
 
 Merging is by tiers of size, as in log-structured merge trees: when `merge_factor` segments of about
 the same size are there, they become one of the next tier, so each row is written a few times at
-most, and a search meets few segments.
+most, and a search meets few segments. When nothing has been written for a while, searches count
+more than what merges cost: all become one, as far as that is worth writing the largest anew.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from akidb_ray.shard.policy import ShardPolicy
 
-# So many segments are merged at least.
-_FEWEST = 2
+# In a quiet shard, a segment is written anew for others that have at least this share of its
+# documents. A search takes about as long for a small segment as for half of a large one.
+_WORTH = 1 / 8
 # A base has at least this share of the documents of the largest segment with a graph. It bounds
 # what is indexed anew for the sake of the order: a ninth of the base at most.
 _AS_LARGE = 0.9
@@ -78,14 +80,11 @@ def should_freeze(growing: GrowingStats, policy: ShardPolicy) -> bool:
     return full or idle or long_log
 
 
-def policy_at(policy: ShardPolicy, idle_s: float) -> ShardPolicy:
-    """The policy after so long without a write: then searches count more than what merges cost."""
-    settled = idle_s >= policy.settle_s and policy.merge_factor > _FEWEST
-    return replace(policy, merge_factor=_FEWEST) if settled else policy
-
-
-def plan(segments: Sequence[SegmentStats], policy: ShardPolicy, graphs: bool) -> list[Task]:
-    """What to do with sealed segments, most urgent first. Without `graphs` none are built.
+def plan(
+    segments: Sequence[SegmentStats], policy: ShardPolicy, graphs: bool, idle_s: float = 0.0
+) -> list[Task]:
+    """What to do with sealed segments, most urgent first. Without `graphs` none are built. `idle_s`
+    is the time since the last write.
 
     `segments` come oldest first. So do those of a merge: what a graph finds depends on the order in
     which it got its rows, and theirs should be that in which they were written.
@@ -93,7 +92,8 @@ def plan(segments: Sequence[SegmentStats], policy: ShardPolicy, graphs: bool) ->
     merges = [_rewrite(s) for s in segments if s.settled and _is_wasteful(s, policy)]
     rewritten = {merge.segments[0] for merge in merges}
     left = [s for s in segments if s.name not in rewritten]
-    together = _tiered_merges(left, policy, graphs)
+    merged = _gathered if idle_s >= policy.settle_s else _tiered_merges
+    together = merged([s for s in left if s.settled], policy, graphs)
     missing = [s for s in left if graphs and not s.indexed and s.alive >= policy.index_min_rows]
     # Rows that no graph holds yet are merged first, and indexed once.
     by_name = {s.name: s for s in left}
@@ -120,16 +120,30 @@ def _tiered_merges(
 ) -> list[Merge]:
     tiers: dict[int, list[SegmentStats]] = {}
     for segment in segments:
-        if segment.settled and segment.alive < policy.max_segment_rows // 2:
+        if segment.alive < policy.max_segment_rows // 2:
             tiers.setdefault(_tier(segment.alive, policy), []).append(segment)
     merges = []
     for _, members in sorted(tiers.items()):
         smallest = sorted(members, key=lambda s: s.alive)
         fitting = _fitting(smallest[: policy.merge_factor], policy)
         if len(fitting) == policy.merge_factor:
-            chosen = [s for s in members if s in fitting]
-            merges.append(Merge(tuple(s.name for s in chosen), _base(chosen) if graphs else None))
+            merges.append(_merge([s for s in members if s in fitting], graphs))
     return merges
+
+
+def _gathered(segments: Sequence[SegmentStats], policy: ShardPolicy, graphs: bool) -> list[Merge]:
+    """One merge, of as many as are worth it."""
+    fitting = _fitting(sorted(segments, key=lambda s: s.alive), policy)
+    while len(fitting) > 1:
+        others = sum(s.alive for s in fitting[:-1])
+        if others >= _WORTH * fitting[-1].alive:
+            return [_merge([s for s in segments if s in fitting], graphs)]
+        fitting.pop()
+    return []
+
+
+def _merge(chosen: Sequence[SegmentStats], graphs: bool) -> Merge:
+    return Merge(tuple(s.name for s in chosen), _base(chosen) if graphs else None)
 
 
 def _tier(rows: int, policy: ShardPolicy) -> int:

@@ -12,9 +12,9 @@ class ShardPolicy:
     quick. Segments below `index_min_rows` get no graph: comparing is as fast.
 
     `merge_factor` segments of about the same size become one, up to `max_segment_rows` and
-    `max_segment_bytes`; after `settle_s` without a write, two are enough, since each segment costs
-    every search about as much again. A segment of which more than `merge_gone_share` is deleted or
-    expired is written anew.
+    `max_segment_bytes`; after `settle_s` without a write, all become one as far as that is worth
+    it, since each segment costs every search about as much again. A segment of which more than
+    `merge_gone_share` is deleted or expired is written anew.
 
     From `unindexed_slow_rows` on, each write waits longer, up to `max_write_delay_s`; at
     `unindexed_max_rows` it is refused, until graphs have caught up.

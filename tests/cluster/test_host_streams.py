@@ -139,20 +139,27 @@ async def test_of_many_connections_few_stay_when_nobody_uses_them(
     assert await stream.call("ask", [1], again=True) == [1]
 
 
-async def test_calls_beyond_the_limit_wait_for_their_turn_and_no_longer_than_their_deadline(
-    place: Place,
-) -> None:
-    stream = stream_to(place, timeout_s=0.5, limit=2)
+async def test_calls_beyond_the_limit_wait_for_their_turn(place: Place) -> None:
+    stream = stream_to(place, limit=2)
     first = [asyncio.create_task(stream.call("ask", ["wait"], again=True)) for _ in range(2)]
     await until(lambda: len(place.connections()) == 2)
+    third = asyncio.create_task(stream.call("ask", [3], again=True))
+    assert not (await asyncio.wait([third], timeout=0.1))[0]
+    assert len(place.connections()) == 2
+    # What is given up makes room.
+    first[0].cancel()
+    assert await third == [3]
+    place.host.go.set()
+    assert await first[1] == ["wait"]
+
+
+async def test_a_call_waits_for_its_turn_no_longer_than_its_deadline(place: Place) -> None:
+    stream = stream_to(place, timeout_s=0.3, limit=1)
+    first = asyncio.create_task(stream.call("ask", ["wait"], again=True))
     with pytest.raises(DeadlineExceeded):
-        await stream.call("ask", [1], again=True)
-    assert len(place.connections()) <= 2
-    for task in first:
-        with pytest.raises(DeadlineExceeded):
-            await task
-    # What was given up has made room.
-    assert await stream.call("ask", [1], again=True) == [1]
+        await stream.call("ask", ["wait"], again=True)
+    with pytest.raises(DeadlineExceeded):
+        await first
 
 
 async def test_a_batch_larger_than_every_buffer_comes_back_as_it_was(stream: HostStream) -> None:

@@ -11,7 +11,6 @@ from akidb_ray.shard.plan import (
     SegmentStats,
     Task,
     plan,
-    policy_at,
     should_freeze,
 )
 from akidb_ray.shard.policy import ShardPolicy
@@ -70,11 +69,55 @@ def test_three_of_a_size_are_left_alone() -> None:
 
 @pytest.mark.parametrize(("idle_s", "merges"), [(0.0, 0), (29.9, 0), (30.0, 1), (1e9, 1)])
 def test_two_of_a_size_are_merged_when_nothing_is_written(idle_s: float, merges: int) -> None:
-    segments = [
-        segment(name, rows) for name, rows in (("a", 50_000), ("b", 60_000), ("c", 400_000))
-    ]
-    tasks = plan(segments, policy_at(POLICY, idle_s), graphs=True)
+    tasks = plan([segment("a", 50_000), segment("b", 60_000)], POLICY, True, idle_s)
     assert tasks == [Merge(("a", "b"), base="b")][:merges]
+
+
+@pytest.mark.parametrize(
+    ("rows", "together"),
+    [
+        # An eighth of the largest is worth writing it anew, and less is not.
+        ([88_000, 11_000], "ab"),
+        ([88_000, 10_999], ""),
+        ([400_000, 30_000, 1_000, 19_000], "abcd"),
+        ([400_000, 30_000, 1_000, 18_999], "bcd"),
+        ([400_000, 3_000, 30_000, 200], ""),
+        # The three would be larger than a segment may be.
+        ([400_000, 900_000, 100_000], "ac"),
+        ([5], ""),
+    ],
+)
+def test_a_quiet_shard_has_as_few_segments_as_are_worth_writing(
+    rows: list[int], together: str
+) -> None:
+    segments = [segment(name, count) for name, count in zip("abcd", rows, strict=False)]
+    tasks = plan(segments, POLICY, True, POLICY.settle_s)
+    merged = [task.segments for task in tasks if isinstance(task, Merge)]
+    assert merged == ([tuple(together)] if together else [])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_shard_that_is_quiet_after_each_batch_rests_with_few_segments_and_few_rewrites(
+    seed: int,
+) -> None:
+    rng = random.Random(seed)
+    segments: dict[str, SegmentStats] = {}
+    sealed_rows = written_rows = 0
+    for step in range(300):
+        rows = rng.choice([rng.randint(1, 999), rng.randint(1_000, 9_999)])
+        segments[f"s{step}"] = segment(f"s{step}", rows)
+        sealed_rows += rows
+        while tasks := plan(list(segments.values()), POLICY, True, POLICY.settle_s):
+            (task,) = tasks
+            assert isinstance(task, Merge)
+            inputs = [segments.pop(name) for name in task.segments]
+            rows = sum(s.alive for s in inputs)
+            written_rows += rows
+            name = f"m{written_rows}"
+            segments[name] = segment(name, rows)
+    assert sum(s.rows for s in segments.values()) == sealed_rows
+    assert len(segments) <= 4
+    assert written_rows <= 12 * sealed_rows
 
 
 def test_segments_without_graphs_are_merged_before_they_are_indexed() -> None:
