@@ -6,6 +6,9 @@ through arrays of objects.
 """
 
 from dataclasses import dataclass
+from typing import Any
+
+from akidb_ray.domain.pickling import pickled_by_fields
 
 Scalar = str | int | float | bool
 
@@ -123,6 +126,7 @@ KeyCondition = (
 Condition = KeyCondition | HasId
 
 
+@pickled_by_fields
 @dataclass(frozen=True, slots=True)
 class Filter:
     """All of `must` hold, at least one of `should` (when there are any), and none of `must_not`.
@@ -153,3 +157,6 @@ class RowFilter:
     """What a principal may see of a collection: the answer of `authorize`."""
 
     visible: Filter = EVERYTHING
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RowFilter, (self.visible,)

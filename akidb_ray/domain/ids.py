@@ -6,7 +6,7 @@ A `TenantId` never equals a `DatabaseId`, even with the same bits.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 import xxhash
@@ -28,6 +28,10 @@ class EntityId:
         # Ids are looked up all the time, and what is made for a dataclass takes twice as long.
         return hash(self.value.int)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A third of what pickling the UUID takes, see domain/pickling.py.
+        return _of_bytes, (type(self), self.value.bytes)
+
     @classmethod
     def new(cls) -> Self:
         return cls(UUID(int=uuid7().int))
@@ -46,6 +50,10 @@ class EntityId:
 
     def __str__(self) -> str:
         return str(self.value)
+
+
+def _of_bytes(kind: type[EntityId], value: bytes) -> EntityId:
+    return kind(UUID(bytes=value))
 
 
 class TenantId(EntityId):

@@ -10,8 +10,10 @@ from pathlib import PurePosixPath
 
 from akidb_ray.domain.errors import Unavailable
 from akidb_ray.domain.ids import SLOT_COUNT, CollectionId, StoreId, TenantId
+from akidb_ray.domain.pickling import pickled_by_fields
 
 
+@pickled_by_fields
 @dataclass(frozen=True, slots=True, order=True)
 class ShardKey:
     """Names one shard. The path in a store starts with the tenant, as isolation requires."""

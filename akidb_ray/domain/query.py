@@ -6,14 +6,17 @@ A read that names a `min_version` is answered by a shard that has got that far, 
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Generic, TypeVar
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
 
 import msgspec
+import numpy as np
 
 from akidb_ray.domain.document import StoredDocument, Vectors
 from akidb_ray.domain.filter import EVERYTHING, Filter, RowFilter, Scalar
+from akidb_ray.domain.pickling import pickled_by_fields
 from akidb_ray.domain.placement import ShardKey
 
 Answer_co = TypeVar("Answer_co", covariant=True)
@@ -41,6 +44,20 @@ class VectorQuery:
     offset: int = 0
     score_threshold: float | None = None
     explain: bool = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An array by itself takes as long as all the rest, see domain/pickling.py.
+        vector = self.vector.astype(np.float32, copy=False).tobytes()
+        return _vector_query, (vector, *_all_but_vector(self))
+
+
+_all_but_vector = attrgetter(
+    *(field.name for field in fields(VectorQuery) if field.name != "vector")
+)
+
+
+def _vector_query(vector: bytes, *others: Any) -> VectorQuery:
+    return VectorQuery(np.frombuffer(vector, np.float32), *others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +258,7 @@ class ShardRead(Generic[Answer_co]):
     min_version: int
 
 
+@pickled_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class ShardHits:
     """What a search of one shard found, and how, if the query asked for that."""
@@ -249,6 +267,7 @@ class ShardHits:
     explanation: Explanation | None = None
 
 
+@pickled_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class ShardSearch(ShardRead[ShardHits]):
     shard: ShardKey

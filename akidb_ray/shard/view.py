@@ -273,7 +273,7 @@ class View:
         squares = 0.0
         if vector.shape == (self.dimension,) and vector.dtype == np.float32:
             with np.errstate(over="ignore", invalid="ignore"):
-                squares = float(np.vecdot(vector, vector))
+                squares = float(vector.dot(vector))
         if not _SHORT < squares < _LONG:
             # It may be wrong, or so short or long that rounding counts.
             if vector.ndim != 1:
