@@ -32,7 +32,7 @@ class RaySettings:
     num_cpus: int = 0
     shard_hosts_per_node: int = 1
     shard_host_threads: int = 32
-    shard_host_writers: int = 16
+    shard_host_writers: int = 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class Coalescer(Generic[Item, Answer]):
 
     async def ask(self, items: Sequence[Item]) -> list[Answer | AkiDBError]:
         """The answers to these items, in their order."""
-        if self._in_flight < _CALLS_IN_FLIGHT:
+        if self._in_flight < _CALLS_IN_FLIGHT and len(items) <= _ITEMS_PER_CALL:
             # Nobody waits, so the caller's own task carries the call out.
             end = self._begin()
             try:
@@ -53,6 +53,7 @@ class Coalescer(Generic[Item, Answer]):
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[Answer | AkiDBError]] = [loop.create_future() for _ in items]
         self._waiting.extend(zip(items, futures, strict=True))
+        self._start_calls()
         return list(await asyncio.gather(*futures))
 
     def _begin(self) -> Callable[[], None]:

@@ -10,7 +10,7 @@ import hmac
 import secrets
 import socket
 import struct
-from io import BufferedReader
+import time
 
 from akidb_ray import __version__
 from akidb_ray.domain.errors import Unavailable
@@ -28,14 +28,26 @@ def new_secret() -> bytes:
     return secrets.token_bytes(_CHALLENGE_BYTES)
 
 
-def greet_gateway(secret: bytes, connection: socket.socket, stream: BufferedReader) -> None:
-    """The host's end; `stream` reads from the connection. Raises ConnectionError when whoever
-    called does not know the secret, Unavailable when it is of another version, and OSError.
+def greet_gateway(secret: bytes, connection: socket.socket) -> None:
+    """The host's end. Raises ConnectionError when whoever called does not know the secret,
+    Unavailable when it is of another version, and OSError, also when it takes its time.
     """
-    end = _End(secret, _HOST, _GATEWAY)
+    end, give_up_at = _End(secret, _HOST, _GATEWAY), time.monotonic() + TIMEOUT_S
     connection.sendall(end.hello)
-    connection.sendall(end.proof(stream.read(_HELLO.size)))
-    end.check(stream.read(_PROOF_BYTES))
+    connection.sendall(end.proof(_receive(connection, _HELLO.size, give_up_at)))
+    end.check(_receive(connection, _PROOF_BYTES, give_up_at))
+
+
+def _receive(connection: socket.socket, size: int, give_up_at: float) -> bytes:
+    """So many bytes, less at the end of the stream."""
+    received = b""
+    while len(received) < size:
+        connection.settimeout(max(0.001, give_up_at - time.monotonic()))
+        part = connection.recv(size - len(received))
+        if not part:
+            break
+        received += part
+    return received
 
 
 async def greet_host(

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from akidb_ray.cluster.host_server import Caller
-from akidb_ray.domain.errors import AkiDBError, Internal, InvalidArgument, Unavailable
+from akidb_ray.domain.errors import AkiDBError, Internal, InvalidArgument
 from akidb_ray.domain.query import ShardRead, ShardSearch, VectorQuery
 from akidb_ray.domain.write import ShardWrite, WriteOutcome
 from akidb_ray.shard.replicas import Replicas
@@ -35,7 +35,8 @@ class HostCalls:
     def ask(self, items: Sequence[ShardRead[Any]], caller: Caller) -> list[Any]:
         """A value of the item's kind for each, or an error."""
         if len(items) == 1:
-            return [self._one(Replicas.read, items[0])]
+            # It had to wait for nothing.
+            return [_answer(lambda: self._replicas().read(items[0]))]
         groups = searched_together(items)
         threads = max(1, self._cores // max(1, len(groups)))
 
@@ -59,32 +60,30 @@ class HostCalls:
                 return [error] * len(items)
             except Exception:
                 _log.exception("%s searches failed together: each is tried alone", len(items))
-        return [self._one_for(caller, Replicas.read, item) for item in items]
+        return [self._read(item, caller) for item in items]
 
     def write(self, items: Sequence[ShardWrite], caller: Caller) -> list[WriteOutcome | AkiDBError]:
         def of_item(item: ShardWrite) -> WriteOutcome | AkiDBError:
-            return self._one_for(caller, Replicas.write, item)
+            return _answer(lambda: self._replicas().write(item, caller.check))
 
         return _side_by_side(self._writers, of_item, items)
 
-    def _one_for(
-        self, caller: Caller, work: Callable[[Replicas, Item], Answer], item: Item
-    ) -> Answer | AkiDBError:
-        """Nothing begins when the caller has gone: what it writes would come late, and undo what
-        others have written meanwhile.
-        """
-        if caller.is_gone:
-            return Unavailable("nobody waits for it any more")
-        return self._one(work, item)
+    def _read(self, item: ShardRead[Answer], caller: Caller) -> Answer | AkiDBError:
+        def read() -> Answer:
+            caller.check()
+            return self._replicas().read(item)
 
-    def _one(self, work: Callable[[Replicas, Item], Answer], item: Item) -> Answer | AkiDBError:
-        try:
-            return work(self._replicas(), item)
-        except AkiDBError as error:
-            return error
-        except Exception as error:
-            _log.exception("a request failed by a defect")
-            return Internal(f"{type(error).__name__} in a shard host")
+        return _answer(read)
+
+
+def _answer(work: Callable[[], Answer]) -> Answer | AkiDBError:
+    try:
+        return work()
+    except AkiDBError as error:
+        return error
+    except Exception as error:
+        _log.exception("a request failed by a defect")
+        return Internal(f"{type(error).__name__} in a shard host")
 
 
 def _side_by_side(

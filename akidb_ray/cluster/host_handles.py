@@ -35,6 +35,7 @@ class RayShardHosts:
         self._at_a_time = {
             "ask": settings.ray.shard_host_threads,
             "write": settings.ray.shard_host_writers,
+            "alive": 1,
         }
         self._actors: dict[str, NamedActor] = {}
         self._streams: dict[tuple[str, str], HostStream] = {}
@@ -59,8 +60,8 @@ class RayShardHosts:
         except TimeoutError:
             return [DeadlineExceeded(f"{_what(store_id)} did not answer in time")] * len(items)
         finally:
-            if coalescer.is_idle:
-                self._searches.pop(key, None)
+            if coalescer.is_idle and self._searches.get(key) is coalescer:
+                del self._searches[key]
 
     async def write(
         self, store_id: StoreId, items: Sequence[ShardWrite]
@@ -74,7 +75,7 @@ class RayShardHosts:
         try:
             async with asyncio.timeout(_ALIVE_TIMEOUT_S):
                 await self._actor(store_id).call("store_id")
-                await self._stream(store_id, "ask").call("ask", [], again=True)
+                await self._stream(store_id, "alive").call("ask", [], again=True)
         except (AkiDBError, TimeoutError):
             return False
         return True
@@ -104,22 +105,25 @@ class RayShardHosts:
     ) -> list[Any]:
         try:
             stream = self._stream(store_id, method)
-            answers: list[Any] = await stream.call(method, items, again=again)
+            group = items[0].shard.collection_id
+            answers: list[Any] = await stream.call(method, items, again=again, group=group)
         except AkiDBError as error:
             return [error] * len(items)
         return answers
 
-    def _stream(self, store_id: StoreId, method: str) -> HostStream:
-        """Each method has connections of its own: a write that has to wait holds up no search."""
+    def _stream(self, store_id: StoreId, kind: str) -> HostStream:
+        """Each kind of call has connections of its own: a write that has to wait holds up no
+        search, and a host that has much to do is alive.
+        """
         name = self._name(store_id)
-        if (name, method) not in self._streams:
+        if (name, kind) not in self._streams:
             find = functools.partial(self._actor(store_id).call, "endpoint", again=True)
             here = ray.get_runtime_context().get_node_id()
-            what, limit = _what(store_id), self._at_a_time[method]
-            self._streams[name, method] = HostStream(
+            what, limit = _what(store_id), self._at_a_time[kind]
+            self._streams[name, kind] = HostStream(
                 find, here, what, self._timeout_s, client_tls(), limit
             )
-        return self._streams[name, method]
+        return self._streams[name, kind]
 
     def _actor(self, store_id: StoreId) -> NamedActor:
         name = self._name(store_id)

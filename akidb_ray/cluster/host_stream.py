@@ -5,17 +5,20 @@ when it is back. A call waits for that within its deadline. What was sent before
 may have been carried out, and is sent again only if that does no harm.
 
 Each call has a connection of its own while it lasts. The one that was used last is used next, so a
-gateway has as many as it has calls under way, up to a limit; calls beyond wait for one.
+gateway has as many as it has calls under way, up to a limit; calls beyond wait for a place. A call
+that is given up keeps its place until the host has done with it, so that a host that hangs is not
+sent more and more.
 """
 
 import asyncio
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
+from weakref import WeakValueDictionary
 
 from akidb_ray.cluster.frames import Assembler, Frame, Kind, encode
-from akidb_ray.cluster.handshake import greet_host
+from akidb_ray.cluster.handshake import TIMEOUT_S, greet_host
 from akidb_ray.cluster.host_server import HostEndpoint
 from akidb_ray.cluster.silence import notice_silence
 from akidb_ray.domain.errors import DeadlineExceeded, Unavailable
@@ -23,6 +26,8 @@ from akidb_ray.domain.errors import DeadlineExceeded, Unavailable
 _RETRY_S = 0.2
 # Of those that nobody uses, so many stay open: as many as take turns under load.
 _KEPT = 8
+# Of all places, a group has this part at most.
+_SHARE = 1 / 4
 
 
 class _Lost(Exception):
@@ -49,28 +54,28 @@ class HostStream:
         self._what = what
         self._timeout_s = timeout_s
         self._tls = tls
-        self._places = asyncio.Semaphore(limit)
+        self._places = _Places(limit)
         self._idle: list[_Connection] = []
+        self._finding = asyncio.Lock()
         self._endpoint: HostEndpoint | None = None
 
-    async def call(self, method: str, items: Any, *, again: bool) -> Any:
+    async def call(self, method: str, items: Any, *, again: bool, group: Hashable = None) -> Any:
         """What the host's method answers. Raises our errors only.
 
-        `again` says that the call may be carried out twice.
+        `again` says that the call may be carried out twice. Those of one `group`, such as a
+        collection, leave places to others.
         """
-        request = encode(Kind.REQUEST, (method, items))
         give_up_at = time.monotonic() + self._timeout_s
         while True:
-            left_s = give_up_at - time.monotonic()
             try:
-                async with asyncio.timeout(left_s), self._places:
-                    frame = await self._answer(request)
+                async with asyncio.timeout(give_up_at - time.monotonic()):
+                    frame = await self._answer(method, items, group)
                 break
             except TimeoutError:
                 raise DeadlineExceeded(f"{self._what} did not answer in time") from None
             except (_Lost, OSError) as error:
                 sent = isinstance(error, _Lost)
-                if (sent and not again) or left_s <= _RETRY_S:
+                if (sent and not again) or give_up_at - time.monotonic() <= _RETRY_S:
                     raise Unavailable(f"{self._what} can't be reached now") from None
             await asyncio.sleep(_RETRY_S)
         value = frame.value()
@@ -78,54 +83,101 @@ class HostStream:
             raise value
         return value
 
-    async def _answer(self, request: bytes) -> Frame:
-        """Raises _Lost, OSError while the host does not listen, and what `find` does."""
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.is_open:
-                break
-        else:
-            connection = await self._connect()
-        frame = await connection.ask(request)
+    async def _answer(self, method: str, items: Any, group: Hashable) -> Frame:
+        """Raises _Lost, OSError while the host does not listen, TooLarge, and what `find` does."""
+        leave = await self._places.take(group)
+        try:
+            connection = await self._connected()
+            request = encode(Kind.REQUEST, (method, items))
+        except BaseException:
+            leave()
+            raise
+        try:
+            frame = await connection.ask(request, leave)
+        except _Lost:
+            self._forget(connection.endpoint)
+            raise
         if len(self._idle) < _KEPT:
             self._idle.append(connection)
         else:
             connection.close()
         return frame
 
-    async def _connect(self) -> "_Connection":
+    async def _connected(self) -> "_Connection":
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_open:
+                return connection
+        async with self._finding:
+            endpoint = self._endpoint = self._endpoint or await self._find()
         try:
-            if self._endpoint is None:
-                self._endpoint = await self._find()
-            return await self._connect_to(self._endpoint)
-        except BaseException:
-            # It may be somewhere else by now.
-            self._endpoint = None
-            raise
+            async with asyncio.timeout(TIMEOUT_S):
+                return await self._connect(endpoint)
+        except OSError as error:
+            self._forget(endpoint)
+            # Not a TimeoutError: that is for the deadline of the call.
+            raise ConnectionError("the host does not listen") from error
 
-    async def _connect_to(self, endpoint: HostEndpoint) -> "_Connection":
+    def _forget(self, endpoint: HostEndpoint) -> None:
+        """It may be somewhere else by now."""
+        if self._endpoint is endpoint:
+            self._endpoint = None
+
+    async def _connect(self, endpoint: HostEndpoint) -> "_Connection":
         if endpoint.node_id == self._node_id:
             reader, writer = await asyncio.open_unix_connection(endpoint.unix_path)
         else:
             reader, writer = await asyncio.open_connection(
                 endpoint.address, endpoint.port, ssl=self._tls
             )
-            notice_silence(writer.get_extra_info("socket"))
         try:
+            if endpoint.node_id != self._node_id:
+                notice_silence(writer.get_extra_info("socket"))
             await greet_host(endpoint.secret, reader, writer)
         except BaseException:
             writer.close()
             raise
-        return _Connection(writer)
+        return _Connection(endpoint, writer)
+
+
+class _Places:
+    """So many calls at a time, of one group a part of them."""
+
+    def __init__(self, limit: int) -> None:
+        self._free = asyncio.Semaphore(limit)
+        self._share = max(1, int(limit * _SHARE))
+        # Each as long as somebody has a place of it, or waits for one.
+        self._groups: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
+
+    async def take(self, group: Hashable) -> Callable[[], None]:
+        """Wait for a place. What it gives is called to leave it, any number of times."""
+        own = self._groups.get(group)
+        if own is None:
+            own = self._groups[group] = asyncio.Semaphore(self._share)
+        await own.acquire()
+        try:
+            await self._free.acquire()
+        except BaseException:
+            own.release()
+            raise
+        taken = [own, self._free]
+
+        def leave() -> None:
+            while taken:
+                taken.pop().release()
+
+        return leave
 
 
 class _Connection(asyncio.Protocol):
     """One open stream, with at most one call under way."""
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, endpoint: HostEndpoint, writer: asyncio.StreamWriter) -> None:
+        self.endpoint = endpoint
         self._writer = writer
         self._assembler = Assembler()
         self._answer: asyncio.Future[Frame] | None = None
+        self._leave: Callable[[], None] | None = None
         # From here on, what comes in goes to this protocol, without tasks and queues in between.
         writer.transport.set_protocol(self)
 
@@ -133,17 +185,28 @@ class _Connection(asyncio.Protocol):
     def is_open(self) -> bool:
         return not self._writer.is_closing()
 
-    async def ask(self, request: bytes) -> Frame:
-        """Raises _Lost. Given up, it closes the connection, which tells the host."""
-        self._answer = asyncio.get_running_loop().create_future()
+    async def ask(self, request: bytes, leave: Callable[[], None]) -> Frame:
+        """Raises _Lost. `leave` is called when the host has done with the call, also when that is
+        given up, after which the connection is used no more.
+        """
+        self._answer, self._leave = asyncio.get_running_loop().create_future(), leave
         try:
             self._writer.write(request)
             return await self._answer
-        except BaseException:
-            self.close()
+        except asyncio.CancelledError:
+            self._give_up()
             raise
-        finally:
-            self._answer = None
+
+    def _give_up(self) -> None:
+        """Tell the host, which ends the connection when it has done with the call."""
+        if self._leave is None:
+            # It has already.
+            self.close()
+        elif self._writer.can_write_eof():
+            self._writer.write_eof()
+        else:
+            # TLS knows no half of a stream: this waits for the host's end of it, up to 30 s.
+            self._writer.close()
 
     def close(self) -> None:
         self._writer.transport.abort()
@@ -154,9 +217,17 @@ class _Connection(asyncio.Protocol):
         except ValueError:
             self.close()
             return
-        if frame is not None and self._answer is not None and not self._answer.done():
-            self._answer.set_result(frame)
+        if frame is not None:
+            self._end()
+            if self._answer is not None and not self._answer.done():
+                self._answer.set_result(frame)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._end()
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(_Lost())
+
+    def _end(self) -> None:
+        if self._leave is not None:
+            self._leave()
+            self._leave = None

@@ -41,9 +41,9 @@ _DELETING_THREADS = 4
 
 @dataclass(frozen=True, slots=True)
 class HostOptions:
-    """What a shard host needs to know. `folder` is its store; so many `threads` answer reads, and
-    so many `writers` write. `memory_bytes` is its share of the machine's. It listens on `address`,
-    that of its node.
+    """What a shard host needs to know. `folder` is its store. Each connection has a thread; what
+    one call brings beyond that is read by so many `threads`, and written by so many `writers`.
+    `memory_bytes` is its share of the machine's. It listens on `address`, that of its node.
     """
 
     folder: str

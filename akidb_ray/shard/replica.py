@@ -61,6 +61,7 @@ class _Pending:
     """A write on its way through the commit."""
 
     prepared: Prepared
+    check: Callable[[], None]
     outcome: WriteOutcome | None = None
     error: BaseException | None = None
 
@@ -138,8 +139,11 @@ class Replica:
             )
         return view.at(self.around.clock())
 
-    def write(self, write: ShardWrite) -> WriteOutcome:
+    def write(self, write: ShardWrite, check: Callable[[], None] = lambda: None) -> WriteOutcome:
         """Carry out a write. When this returns it is in `view`, and on disk if it asked for that.
+
+        `check` is called when all that it may have to wait for is over; nothing is kept of a write
+        for which it raises one of our errors.
 
         Raises InvalidArgument, Forbidden, PreconditionFailed, TooLarge, Exhausted, StorageFull
         (nothing of it was kept), and StorageFailed (it may be kept or not; the replica must be
@@ -149,7 +153,7 @@ class Replica:
         if prepared.size_bytes:
             self._slow_down()
             self.around.admit(prepared.size_bytes)
-        pending = _Pending(prepared)
+        pending = _Pending(prepared, check)
         with self._queue_lock:
             self._queue.append(pending)
         with self.commit_lock:
@@ -190,6 +194,7 @@ class Replica:
         prepared = pending.prepared
         try:
             self.check_usable()
+            pending.check()
             if prepared.request is not None:
                 pending.outcome = self.answers.find(prepared.request, now)
                 if pending.outcome is not None:

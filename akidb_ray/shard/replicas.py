@@ -126,10 +126,11 @@ class Replicas:
             found = view.search_many(queries, first.visible, threads)
         return [ShardHits(hits) for hits in found]
 
-    def write(self, item: ShardWrite) -> WriteOutcome:
+    def write(self, item: ShardWrite, check: Callable[[], None] = lambda: None) -> WriteOutcome:
+        """As the replica's own."""
         with self._using(item.shard) as opened:
             try:
-                return opened.replica.write(item)
+                return opened.replica.write(item, check)
             finally:
                 self._table.measure(item.shard, opened)
 

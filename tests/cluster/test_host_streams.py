@@ -3,8 +3,10 @@ listens, is played by the test.
 """
 
 import asyncio
+import contextlib
 import hmac
 import pickle
+import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -43,7 +45,7 @@ class Host:
         if asked == "wait":
             self.begun.set()
             assert self.go.wait(TIMEOUT_S)
-            self.ended.append("gone" if caller.is_gone else "there")
+            self.ended.append("gone" if is_gone(caller) else "there")
         return items
 
     def write(self, items: list[Any], _: Caller) -> list[Any]:
@@ -51,6 +53,14 @@ class Host:
         assert self.go.wait(TIMEOUT_S)
         self.ended.append(f"wrote {items}")
         return items
+
+
+def is_gone(caller: Caller) -> bool:
+    try:
+        caller.check()
+    except Unavailable:
+        return True
+    return False
 
 
 class Place:
@@ -63,6 +73,8 @@ class Place:
         self.endpoint: HostEndpoint | None = None
         self.asked = 0
         self.started = 0
+        # Threads of tests before may take their time.
+        self.others = set(threading.enumerate())
 
     async def start(self) -> None:
         """A new process, with a socket of its own, as after a restart."""
@@ -73,7 +85,8 @@ class Place:
 
     def connections(self) -> list[threading.Thread]:
         """The threads of the host that serve one each."""
-        return [thread for thread in threading.enumerate() if thread.name == "connection"]
+        threads = set(threading.enumerate()) - self.others
+        return [thread for thread in threads if thread.name == "connection"]
 
     async def find(self) -> HostEndpoint:
         self.asked += 1
@@ -131,7 +144,8 @@ async def test_calls_one_after_the_other_share_a_connection(
 async def test_of_many_connections_few_stay_when_nobody_uses_them(
     place: Place, stream: HostStream
 ) -> None:
-    waiting = [asyncio.create_task(stream.call("ask", ["wait"], again=True)) for _ in range(30)]
+    calls = [stream.call("ask", ["wait"], again=True, group=n) for n in range(30)]
+    waiting = [asyncio.create_task(call) for call in calls]
     await until(lambda: len(place.connections()) == 30)
     place.host.go.set()
     await asyncio.gather(*waiting)
@@ -139,27 +153,86 @@ async def test_of_many_connections_few_stay_when_nobody_uses_them(
     assert await stream.call("ask", [1], again=True) == [1]
 
 
-async def test_calls_beyond_the_limit_wait_for_their_turn(place: Place) -> None:
-    stream = stream_to(place, limit=2)
+async def test_calls_of_a_group_leave_places_to_others(place: Place) -> None:
+    stream = stream_to(place, limit=8)
     first = [asyncio.create_task(stream.call("ask", ["wait"], again=True)) for _ in range(2)]
     await until(lambda: len(place.connections()) == 2)
     third = asyncio.create_task(stream.call("ask", [3], again=True))
     assert not (await asyncio.wait([third], timeout=0.1))[0]
     assert len(place.connections()) == 2
-    # What is given up makes room.
-    first[0].cancel()
-    assert await third == [3]
+    assert await stream.call("ask", [4], again=True, group="another") == [4]
     place.host.go.set()
-    assert await first[1] == ["wait"]
+    assert await third == [3]
+    assert await asyncio.gather(*first) == [["wait"], ["wait"]]
 
 
-async def test_a_call_waits_for_its_turn_no_longer_than_its_deadline(place: Place) -> None:
-    stream = stream_to(place, timeout_s=0.3, limit=1)
-    first = asyncio.create_task(stream.call("ask", ["wait"], again=True))
-    with pytest.raises(DeadlineExceeded):
-        await stream.call("ask", ["wait"], again=True)
-    with pytest.raises(DeadlineExceeded):
-        await first
+async def test_no_more_is_sent_to_a_host_that_hangs_than_it_has_places(place: Place) -> None:
+    stream = stream_to(place, timeout_s=0.3, limit=4)
+    for _ in range(3):
+        with pytest.raises(DeadlineExceeded):
+            await stream.call("ask", ["wait"], again=True)
+    # What was given up keeps its place, and nobody else has to wait for it.
+    assert len(place.connections()) == 1
+    assert await stream.call("ask", [1], again=True, group="another") == [1]
+    place.host.go.set()
+    await until(lambda: place.host.ended == ["gone"])
+    assert await stream_to(place).call("ask", [2], again=True) == [2]
+    assert await stream.call("ask", [3], again=True) == [3]
+
+
+async def test_many_who_come_first_ask_ray_once(place: Place, stream: HostStream) -> None:
+    calls = [stream.call("ask", [n], again=True, group=n) for n in range(20)]
+    assert await asyncio.gather(*calls) == [[n] for n in range(20)]
+    assert place.asked == 1
+
+
+async def test_a_host_without_threads_left_takes_the_next_connection_when_it_has_some(
+    place: Place, stream: HostStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, refused = threading.Thread.start, []
+
+    def start_none(thread: threading.Thread) -> None:
+        if thread.name == "connection" and len(refused) < 2:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_none)
+    assert await stream.call("ask", [1], again=False) == [1]
+    assert len(refused) == 2
+
+
+async def test_a_stranger_that_takes_its_time_is_sent_away(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handshake, "TIMEOUT_S", 0.3)
+    assert place.endpoint is not None
+    reader, writer = await asyncio.open_connection("127.0.0.1", place.endpoint.port)
+
+    async def drip() -> None:
+        while True:
+            writer.write(b"x")
+            await asyncio.sleep(0.05)
+
+    dripping = asyncio.create_task(drip())
+    async with asyncio.timeout(TIMEOUT_S):
+        # The host's own greeting comes, and then the end.
+        await reader.readexactly(64 + 32)
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+    dripping.cancel()
+    writer.close()
+    assert await stream_to(place, "elsewhere").call("ask", [1], again=True) == [1]
+
+
+async def test_many_silent_strangers_keep_out_no_gateway_of_the_node(place: Place) -> None:
+    assert place.endpoint is not None
+    address = "127.0.0.1", place.endpoint.port
+    with contextlib.ExitStack() as strangers:
+        for _ in range(100):
+            strangers.enter_context(socket.create_connection(address))
+        assert await stream_to(place).call("ask", [1], again=True) == [1]
+        assert len(place.connections()) <= 64 + 1
 
 
 async def test_a_batch_larger_than_every_buffer_comes_back_as_it_was(stream: HostStream) -> None:
@@ -271,8 +344,9 @@ async def test_a_stranger_gets_nothing_unpickled(place: Place, tmp_path: Path) -
     reader, writer = await asyncio.open_connection("127.0.0.1", place.endpoint.port)
     raw = pickle.dumps(Bomb(bomb))
     writer.write(bytes(64 + 32) + len(raw).to_bytes(4, "little") + b"\1" + raw)
-    # The host's own greeting comes, and then the end.
-    await reader.read()
+    # The host's own greeting comes, and then the end, with what it did not read thrown away.
+    with contextlib.suppress(ConnectionResetError):
+        await reader.read()
     writer.close()
     assert not bomb.exists()
 

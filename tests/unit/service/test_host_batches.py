@@ -28,6 +28,7 @@ from akidb_ray.domain.query import (
     TextQuery,
     VectorQuery,
 )
+from akidb_ray.domain.write import ShardDelete, WriteOutcome
 from tests.unit.service.twins import ONE, documents, shown, twins, vector
 
 Opened = tuple[Callable[[list[Any]], list[Any]], ShardKey]
@@ -99,3 +100,24 @@ async def test_a_wrong_search_is_alone_with_its_error(opened: Opened) -> None:
     kinds = [ShardHits, InvalidArgument, ShardHits, Unavailable, NotFound, NotFound, NotFound]
     assert [type(answer) for answer in answers] == kinds
     assert shown(answers[0].hits) == shown(answers[2].hits)
+
+
+async def test_nothing_is_written_for_a_caller_that_has_left(tmp_path: Path) -> None:
+    async with twins(tmp_path) as filled:
+        await filled.put(documents(5, 3))
+        place = await filled.database.services.collections.get(ROOT, ONE)
+        key = ShardKey(place.tenant.tenant_id, place.collection.collection_id, 0)
+        calls = filled.hosts.hosts[place.placements[0].store_id].calls
+        connection, other_end = socket.socketpair()
+        deletions = [ShardDelete(key, ALL, ids=["doc 0001"]), ShardDelete(key, ALL, ids=["x"])]
+        with connection:
+            other_end.close()
+            refused = calls.write(deletions, Caller(connection))
+        assert [type(answer) for answer in refused] == [Unavailable, Unavailable]
+        connection, other_end = socket.socketpair()
+        with connection, other_end:
+            caller = Caller(connection)
+            assert calls.ask([ShardCount(key, ALL)], caller) == [5]
+            (deleted, _) = calls.write(deletions, caller)
+            assert isinstance(deleted, WriteOutcome)
+            assert calls.ask([ShardCount(key, ALL)], caller) == [4]
