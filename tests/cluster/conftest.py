@@ -1,11 +1,15 @@
-"""A Ray cluster that somebody else runs, for AkiDB to join."""
+"""A Ray cluster that somebody else runs, for AkiDB to join, and a host at the end of a stream."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
+
+from akidb_ray.cluster.host_stream import HostStream
+from tests.cluster.stream_hosts import Place, stream_to
 
 # Two nodes on this machine, held until its input closes. A process of its own, because Ray allows
 # one driver per process.
@@ -49,3 +53,18 @@ def address() -> Iterator[str]:
     yield line.split()[1]
     process.stdin.close()
     process.wait(60)
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    place = Place(tmp_path / "host.sock")
+    await place.start()
+    yield place
+    place.host.go.set()
+    place.host.server.close()
+
+
+@pytest.fixture(params=["here", "elsewhere"])
+def stream(place: Place, request: pytest.FixtureRequest) -> HostStream:
+    """Over the Unix socket, and as from another node."""
+    return stream_to(place, request.param)
