@@ -45,7 +45,7 @@ from bench.engine_measuring import show
 from bench.exact import ExactNearest
 from bench.http_load import HttpConnection, HttpTarget
 from bench.load import Failed, recall_and_short
-from bench.processes import cpu_s, proportional_mib, resident_mib
+from bench.processes import cpu_s, private_mib, proportional_mib, resident_mib
 from bench.serve_requests import CASES, AkidbRest, Case, K, Labels
 from bench.vectors import SEED, add_data_option
 from bench.wide_films import WideFilms
@@ -94,12 +94,15 @@ class Figures:
 
 @dataclass(frozen=True)
 class Memory:
-    """Of all processes of the server together; shared pages count for each that has them, but in
-    `proportional_mib`. Pages of mapped files are counted where the system keeps them.
+    """Of all processes of the server together. Resident memory counts pages of mapped files where
+    the system keeps them, and shared pages for each process, but for `proportional_mib`, which
+    divides them; private memory counts neither.
     """
 
-    peak_while_building_mib: float
-    peak_while_searching_mib: float
+    private_while_building_mib: float
+    private_while_searching_mib: float
+    resident_while_building_mib: float
+    resident_while_searching_mib: float
     proportional_mib: float
     processes: int
 
@@ -187,12 +190,13 @@ def fill(server: AkidbServer, films: WideFilms, rows: int) -> dict[str, ExactNea
 
 
 class MemoryWatch:
-    """The largest resident memory of some processes, looked at from time to time."""
+    """The largest memory of some processes, looked at from time to time."""
 
     def __init__(self, processes: Sequence[psutil.Process]) -> None:
         self._processes = processes
         self._stop = threading.Event()
-        self.peak_mib = 0.0
+        self.resident_mib = 0.0
+        self.private_mib = 0.0
 
     @contextlib.contextmanager
     def watching(self) -> Iterator["MemoryWatch"]:
@@ -206,7 +210,8 @@ class MemoryWatch:
 
     def _look(self) -> None:
         while True:
-            self.peak_mib = max(self.peak_mib, resident_mib(self._processes))
+            self.resident_mib = max(self.resident_mib, resident_mib(self._processes))
+            self.private_mib = max(self.private_mib, private_mib(self._processes))
             if self._stop.wait(_MEMORY_EVERY_S):
                 return
 
@@ -247,7 +252,12 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             answers = asyncio.run(open_loop(target, options.queries, due))
         cores = (cpu_s(processes) - cpu_before_s) / (time.perf_counter() - began)
         memory = Memory(
-            building.peak_mib, searching.peak_mib, proportional_mib(processes), len(processes)
+            building.private_mib,
+            searching.private_mib,
+            building.resident_mib,
+            searching.resident_mib,
+            proportional_mib(processes),
+            len(processes),
         )
     of_kind = {kind: [a for a in answers if a.arrival.kind == kind] for kind in SHARES}
     table = [figures_of("all", answers, None)]
