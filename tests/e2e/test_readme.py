@@ -17,6 +17,8 @@ BLOCK = re.compile(r"^```bash run server\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 def test_the_commands_of_the_readme_do_what_it_says(
     server: ServerProcess, client: httpx.Client, tmp_path: Path
 ) -> None:
+    # Other tests use these names, too.
+    _delete_collections(client)
     blocks = BLOCK.findall(README.read_text("utf-8"))
     assert len(blocks) == 3
     outputs = []
@@ -41,5 +43,9 @@ def test_the_commands_of_the_readme_do_what_it_says(
     assert "Ray actors hold the shards." in outputs[0]
     assert outputs[0].rstrip().count("Bread needs flour") >= 1
     assert '"id":"tt1"' in outputs[1]
-    for name in ("notes", "films"):
+    _delete_collections(client)
+
+
+def _delete_collections(client: httpx.Client) -> None:
+    for name in ("notes", "films", "recipes"):
         client.delete(f"{COLLECTIONS}/{name}")

@@ -112,7 +112,7 @@ async def test_who_finds_no_place_in_time_is_told_so(replicas: Replicas) -> None
             return_exceptions=True,
         )
         assert {type(answer) for answer in answers} == {DeadlineExceeded}
-        assert replicas.given_up == 32, "the others were never sent"
+        assert replicas.given_up == replicas.calls >= 32
         await embedders.embed(MODEL, ["text"], "query")
 
 
