@@ -20,7 +20,7 @@ from typing import Any
 
 from akidb_ray.cluster.frames import Frame, Kind, encode, read_frame
 from akidb_ray.cluster.handshake import TIMEOUT_S, greet_gateway, new_secret
-from akidb_ray.cluster.silence import notice_silence
+from akidb_ray.cluster.keepalive import set_keepalive
 from akidb_ray.domain.errors import AkiDBError, Internal, Unavailable
 
 _log = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ class HostServer:
             connection.settimeout(TIMEOUT_S)
             if connection.family != socket.AF_UNIX:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                notice_silence(connection)
+                set_keepalive(connection)
             if tls is not None:
                 connection = tls.wrap_socket(
                     connection, server_side=True, do_handshake_on_connect=False

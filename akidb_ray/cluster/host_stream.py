@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 from akidb_ray.cluster.frames import Assembler, Frame, Kind, encode
 from akidb_ray.cluster.handshake import TIMEOUT_S, greet_host
 from akidb_ray.cluster.host_server import HostEndpoint
-from akidb_ray.cluster.silence import notice_silence
+from akidb_ray.cluster.keepalive import set_keepalive
 from akidb_ray.domain.errors import DeadlineExceeded, Unavailable
 
 _RETRY_S = 0.2
@@ -132,7 +132,7 @@ class HostStream:
             )
         try:
             if endpoint.node_id != self._node_id:
-                notice_silence(writer.get_extra_info("socket"))
+                set_keepalive(writer.get_extra_info("socket"))
             await greet_host(endpoint.secret, reader, writer)
         except BaseException:
             writer.close()
@@ -196,6 +196,9 @@ class _Connection(asyncio.Protocol):
         except asyncio.CancelledError:
             self._give_up()
             raise
+        finally:
+            # An answer may be large, and nobody needs it here while the connection is idle.
+            self._answer = None
 
     def _give_up(self) -> None:
         """Tell the host, which ends the connection when it has done with the call."""

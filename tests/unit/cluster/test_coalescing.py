@@ -46,6 +46,14 @@ async def test_an_idle_host_is_called_at_once(host: Host, coalescer: Coalescer[i
     assert host.calls == [[1, 2]]
 
 
+async def test_a_large_batch_is_cut_for_an_idle_host_too(
+    host: Host, coalescer: Coalescer[int, int]
+) -> None:
+    host.go.set()
+    assert await coalescer.ask(range(200)) == [10 * number for number in range(200)]
+    assert [len(call) for call in host.calls] == [64, 64, 64, 8]
+
+
 async def test_what_comes_while_calls_are_in_flight_shares_the_next_one(
     host: Host, coalescer: Coalescer[int, int]
 ) -> None:

@@ -6,7 +6,7 @@ import socket
 _SILENCE_S = 10
 
 
-def notice_silence(connection: socket.socket) -> None:
+def set_keepalive(connection: socket.socket) -> None:
     """Let a TCP connection break when the other node does not even acknowledge what it is sent."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     # macOS has other names for these, and the usual two hours.
